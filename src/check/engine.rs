@@ -1,0 +1,272 @@
+//! Runs checks: needs first, then the probe on a thread of its own with a deadline.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+use super::{Blocks, Check, Finding, Status, Topic, all};
+use crate::target::Target;
+
+/// How long checks may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// One check.
+    pub check: Duration,
+    /// The whole run; what has not run by then is `unknown`.
+    pub run: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { check: Duration::from_secs(2), run: Duration::from_secs(60) }
+    }
+}
+
+/// Which checks are run.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// These only; empty means all.
+    pub only: Vec<String>,
+    /// Not these.
+    pub skip: Vec<String>,
+    /// Those of these topics; empty means all.
+    pub topics: Vec<Topic>,
+}
+
+impl Selection {
+    /// Returns the selected checks in the order of the report.
+    ///
+    /// # Errors
+    /// A name that no check has, with the names that are near it.
+    pub fn checks(&self) -> anyhow::Result<Vec<&'static Check>> {
+        for id in self.only.iter().chain(&self.skip) {
+            if !all().any(|check| check.id == id) {
+                bail!("no check is called {id:?}{}", near(id));
+            }
+        }
+        let selected = |check: &&Check| {
+            (self.only.is_empty() || self.only.iter().any(|id| id == check.id))
+                && !self.skip.iter().any(|id| id == check.id)
+                && (self.topics.is_empty() || self.topics.contains(&check.topic))
+        };
+        Ok(all().filter(selected).collect())
+    }
+}
+
+/// Returns `: did you mean …` for the ids that share a word with `id`, or nothing.
+pub(crate) fn near(id: &str) -> String {
+    let shares_word = |check: &&Check| {
+        check.id.starts_with(id) || id.split('-').any(|word| word.len() > 3 && check.id.contains(word))
+    };
+    let ids: Vec<_> = all().filter(shares_word).map(|check| check.id).collect();
+    if ids.is_empty() { String::new() } else { format!(": did you mean {}", ids.join(", ")) }
+}
+
+/// Runs checks in order and returns their findings.
+pub fn run(target: &Arc<Target>, checks: &[&'static Check], limits: Limits) -> Vec<Finding> {
+    let end = Instant::now() + limits.run;
+    let mut findings: Vec<Finding> = Vec::new();
+    let mut worker = Worker::start(target);
+    for check in checks {
+        let before = Instant::now();
+        let mut found = if let Some(cause) = blocker(check, &findings) {
+            let title = format!("not looked at: {cause} comes first");
+            vec![Finding { blocked_by: Some(cause), ..Finding::new(Status::Blocked, title) }]
+        } else if let Some(reason) = unmet(check, target) {
+            vec![Finding::skipped(reason)]
+        } else {
+            let limit = limits.check_of(check).min(end.saturating_duration_since(before));
+            worker.probe(check, limit).unwrap_or_else(|reason| {
+                worker = Worker::start(target);
+                vec![Finding::unknown(reason)]
+            })
+        };
+        if found.is_empty() {
+            found.push(Finding::skipped("does not apply here"));
+        }
+        let elapsed_us = u64::try_from(before.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let of_check = |f| Finding { id: check.id, topic: check.topic, elapsed_us, ..f };
+        findings.extend(found.into_iter().map(of_check));
+    }
+    findings
+}
+
+impl Limits {
+    /// A probe that waits for the agent's own answer has its time on top.
+    fn check_of(self, check: &Check) -> Duration {
+        if check.id == "agent-answers" { self.check + super::agent::ANSWER_LIMIT } else { self.check }
+    }
+}
+
+/// Returns the finding that makes this check pointless.
+fn blocker(check: &Check, findings: &[Finding]) -> Option<&'static str> {
+    let fired = findings.iter().filter(|f| matches!(f.status, Status::Fail | Status::Warn));
+    let cause = fired.filter_map(|f| all().find(|c| c.id == f.id)).find(|cause| {
+        cause.id != check.id
+            && cause.blocks.iter().any(|blocks| match blocks {
+                Blocks::Check(id) => *id == check.id,
+                Blocks::Topic(topic) => *topic == check.topic,
+                Blocks::Xenstore => check.needs.xenstore,
+            })
+    })?;
+    Some(cause.id)
+}
+
+/// Returns why a check cannot be judged here.
+fn unmet(check: &Check, target: &Target) -> Option<&'static str> {
+    if check.needs.live && !target.is_live() {
+        return Some("needs the running guest");
+    }
+    if check.needs.xenstore && !target.has_store() {
+        return Some("needs XenStore: name a dump with --xenstore");
+    }
+    if check.needs.privilege && target.is_live() && !rustix::process::geteuid().is_root() {
+        return Some("needs root");
+    }
+    None
+}
+
+/// A thread that probes one check after the other. It is left behind when a probe hangs.
+struct Worker {
+    order: mpsc::Sender<&'static Check>,
+    result: mpsc::Receiver<Result<Vec<Finding>, String>>,
+}
+
+impl Worker {
+    fn start(target: &Arc<Target>) -> Self {
+        let (order, orders) = mpsc::channel::<&'static Check>();
+        let (done, result) = mpsc::channel();
+        let target = Arc::clone(target);
+        thread::spawn(move || {
+            for check in orders {
+                // Facts are written once and whole, so a panic leaves none half-made.
+                let probed = std::panic::catch_unwind(AssertUnwindSafe(|| (check.probe)(&target)));
+                let found = probed.map_err(|panic| format!("the check crashed: {}", words(&*panic)));
+                // Nobody listens any more when the deadline has passed.
+                let _ = done.send(found.map(|found| found.unwrap_or_else(|e| vec![failed(&e)])));
+            }
+        });
+        Self { order, result }
+    }
+
+    /// Returns what the probe found, or why the worker is lost.
+    fn probe(&self, check: &'static Check, limit: Duration) -> Result<Vec<Finding>, String> {
+        if self.order.send(check).is_err() {
+            return Err("the check could not be started".to_owned());
+        }
+        match self.result.recv_timeout(limit) {
+            Ok(found) => found,
+            Err(RecvTimeoutError::Timeout) => Err(format!("no result within {} s", limit.as_secs_f32())),
+            Err(RecvTimeoutError::Disconnected) => Err("the check crashed".to_owned()),
+        }
+    }
+}
+
+/// An error is `unknown`; what only root may read is `skipped` for everybody else.
+fn failed(error: &anyhow::Error) -> Finding {
+    let denied = error.chain().any(|cause| {
+        cause.downcast_ref::<rustix::io::Errno>() == Some(&rustix::io::Errno::ACCESS)
+            || cause
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
+    });
+    if denied && !rustix::process::geteuid().is_root() {
+        return Finding::skipped(format!("needs root: {error:#}"));
+    }
+    Finding::unknown(format!("{error:#}"))
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Needs;
+    use crate::xenstore::Source;
+
+    const PLAIN: Check = Check {
+        id: "plain",
+        topic: Topic::Agent,
+        about: "",
+        needs: Needs::FILES,
+        blocks: &[],
+        probe: |_| Ok(vec![Finding::ok("fine")]),
+        page: "",
+    };
+
+    fn statuses(checks: &[&'static Check]) -> Vec<Status> {
+        let dir = tempfile::tempdir().unwrap();
+        let target = Arc::new(Target::offline(dir.path(), Source::Auto).unwrap());
+        let limits = Limits { check: Duration::from_millis(100), ..Limits::default() };
+        run(&target, checks, limits).into_iter().map(|f| f.status).collect()
+    }
+
+    #[test]
+    fn a_crash_an_error_and_a_hang_are_unknown_and_the_others_go_on() {
+        const CRASH: Check = Check { probe: |_| panic!("boom"), ..PLAIN };
+        const ERROR: Check = Check { probe: |_| bail!("no luck"), ..PLAIN };
+        const HANG: Check = Check {
+            probe: |_| {
+                thread::park();
+                Ok(vec![])
+            },
+            ..PLAIN
+        };
+        assert_eq!(
+            statuses(&[&CRASH, &ERROR, &HANG, &PLAIN]),
+            [Status::Unknown, Status::Unknown, Status::Unknown, Status::Ok]
+        );
+    }
+
+    #[test]
+    fn unmet_needs_are_skipped() {
+        const LIVE: Check = Check { needs: Needs::LIVE, ..PLAIN };
+        const STORE: Check = Check { needs: Needs::XENSTORE, ..PLAIN };
+        assert_eq!(statuses(&[&LIVE, &STORE]), [Status::Skipped, Status::Skipped]);
+    }
+
+    #[test]
+    fn no_finding_is_not_applicable() {
+        const NOTHING: Check = Check { probe: |_| Ok(vec![]), ..PLAIN };
+        assert_eq!(statuses(&[&NOTHING]), [Status::Skipped]);
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_with_what_is_near() {
+        let selection = Selection { only: vec!["agent-runing".to_owned()], ..Selection::default() };
+        let error = selection.checks().unwrap_err().to_string();
+        assert!(error.contains("agent-running"), "{error}");
+    }
+
+    #[test]
+    fn ids_are_unique_and_kebab_case() {
+        let mut ids: Vec<_> = all().map(|c| c.id).collect();
+        assert!(
+            ids.iter()
+                .all(|id| id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'))
+        );
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), count);
+    }
+
+    #[test]
+    fn what_is_blocked_comes_later() {
+        let ids: Vec<_> = all().map(|c| c.id).collect();
+        for (place, check) in all().enumerate() {
+            for blocks in check.blocks {
+                if let Blocks::Check(id) = blocks {
+                    assert!(ids.iter().position(|i| i == id) > Some(place), "{} blocks {id}", check.id);
+                }
+            }
+        }
+    }
+}

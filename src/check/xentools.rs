@@ -1,0 +1,6 @@
+//! Checks of the topic xentools.
+
+use super::Check;
+
+/// The checks of this topic.
+pub(super) const CHECKS: &[Check] = &[];

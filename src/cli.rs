@@ -1,0 +1,97 @@
+//! The command line: options only, and which file runs each command.
+
+mod doctor;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::report::{Format, Report};
+use crate::target::Target;
+use crate::ui::{Color, Ui};
+use crate::xenstore::Source;
+
+/// Find out why a XenServer guest's nova-agent does not do its work
+#[derive(Debug, Parser)]
+#[command(name = "novactl", version, propagate_version = true, max_term_width = 80)]
+pub struct Cli {
+    /// What applies to every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Look at the system under DIR instead of the running one
+    #[arg(long, global = true, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// XenStore: a device, a unix socket or a JSON dump [default: found by itself]
+    #[arg(long, global = true, value_name = "PATH", env = "XENSTORED_PATH", hide_env = true)]
+    pub xenstore: Option<PathBuf>,
+    /// How the result is written
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Say more; twice: what is read and run as well
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Say only the verdict
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Find what is wrong, say what mends it and which recovery route applies
+    Doctor(doctor::Doctor),
+}
+
+impl Global {
+    /// Returns what is to be examined.
+    ///
+    /// # Errors
+    /// The root is no directory or cannot be opened.
+    pub fn target(&self) -> anyhow::Result<Target> {
+        let source = self.xenstore.clone().map_or(Source::Auto, Source::Path);
+        match &self.root {
+            Some(root) => Target::offline(root, source),
+            None => Target::live(source),
+        }
+    }
+}
+
+/// Runs a command and returns its exit code.
+///
+/// # Errors
+/// It could not be done: exit code 3.
+pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    match &cli.command {
+        Command::Doctor(doctor) => say(&cli.global, &doctor.run(&cli.global)?),
+    }
+}
+
+fn say(global: &Global, report: &impl Report) -> anyhow::Result<ExitCode> {
+    let mut ui = Ui::stdout(global.color);
+    let (written, exit) = match global.format {
+        Format::Table => (report.human(&mut ui), report.exit().into()),
+        Format::Json => (ui.line(&serde_json::to_string_pretty(report)?), report.exit().into()),
+        Format::Nagios => {
+            let line = report.nagios();
+            (ui.line(&line.to_string()), ExitCode::from(line.state as u8))
+        }
+    };
+    match written.and_then(|()| ui.flush()) {
+        Ok(()) => Ok(exit),
+        // The reader has seen enough.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(e) => Err(anyhow::Error::from(e).context("writing the result")),
+    }
+}

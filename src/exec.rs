@@ -1,0 +1,130 @@
+//! Every program that is run: no shell, nothing on its standard input, an absolute time limit, output captured.
+//!
+//! A [`Cmd`] only looks (the answers of `systemctl show`, `journalctl`); programs that change something belong to a
+//! plan. Programs of an offline target are never run: they belong to another system, and may be hostile.
+
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal};
+
+/// The most output that is kept of a program, in bytes; the rest is read and dropped.
+const OUTPUT_MAX: u64 = 1 << 20;
+
+/// A program of the running system and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cmd {
+    argv: Vec<String>,
+    limit: Duration,
+}
+
+/// What a program left behind.
+#[derive(Debug)]
+pub struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its standard output, bytes that are not UTF-8 replaced.
+    pub stdout: String,
+    /// Its standard error, likewise.
+    pub stderr: String,
+}
+
+impl Cmd {
+    /// Returns the command with a time limit of one second, which is within a check's own.
+    pub fn new(argv: &[&str]) -> Self {
+        Self { argv: argv.iter().map(ToString::to_string).collect(), limit: Duration::from_secs(1) }
+    }
+
+    /// Sets the time limit.
+    pub fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Runs the program and returns its output, whatever its exit status; `None` when it is not installed.
+    ///
+    /// # Errors
+    /// It cannot be started, or ran longer than its limit: then it was killed with all its children.
+    pub fn output(&self) -> Result<Option<Output>> {
+        let line = self.argv.join(" ");
+        let program = self.argv.first().context("running a program without a name")?;
+        let Ok(path) = which::which(program) else { return Ok(None) };
+        #[expect(clippy::disallowed_methods, reason = "the one place that runs programs")]
+        let mut child = std::process::Command::new(path)
+            .args(&self.argv[1..])
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("starting {line}"))?;
+        let stdout = capture(child.stdout.take());
+        let stderr = capture(child.stderr.take());
+        let group = Pid::from_child(&child);
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || ended.send(child.wait()));
+        let status = match end.recv_timeout(self.limit) {
+            Ok(status) => status.with_context(|| format!("waiting for {line}"))?,
+            Err(_) => {
+                // Gone already is as good as killed.
+                let _ = rustix::process::kill_process_group(group, Signal::KILL);
+                bail!("running {line}: no end within {} s, killed", self.limit.as_secs_f32());
+            }
+        };
+        // A grandchild that kept the pipe open must not hold us: what has come by now is what counts.
+        let collect = |output: mpsc::Receiver<String>| output.recv_timeout(self.limit).unwrap_or_default();
+        Ok(Some(Output { status, stdout: collect(stdout), stderr: collect(stderr) }))
+    }
+}
+
+fn capture(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
+    let (done, output) = mpsc::channel();
+    thread::spawn(move || {
+        let Some(mut pipe) = pipe else { return };
+        let mut bytes = Vec::new();
+        let read = (&mut pipe).take(OUTPUT_MAX).read_to_end(&mut bytes);
+        if let Err(e) = read.and_then(|_| std::io::copy(&mut pipe, &mut std::io::sink())) {
+            tracing::debug!("reading a program's output: {e}");
+        }
+        // Nobody waits for it any more when the time limit has passed.
+        let _ = done.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_and_status_of_a_program_come_back() {
+        let out = Cmd::new(&["sh", "-c", "echo out; echo err >&2; exit 3"]).output().unwrap().unwrap();
+        assert_eq!(
+            (out.stdout.as_str(), out.stderr.as_str(), out.status.code()),
+            ("out\n", "err\n", Some(3))
+        );
+    }
+
+    #[test]
+    fn a_missing_program_is_none() {
+        assert!(Cmd::new(&["novactl-no-such-program"]).output().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_killed_with_its_children() {
+        let cmd = Cmd::new(&["sh", "-c", "sleep 1000 & sleep 1000"]).within(Duration::from_millis(50));
+        let error = cmd.output().unwrap_err().to_string();
+        assert!(error.contains("killed"), "{error}");
+    }
+
+    #[test]
+    fn a_program_cannot_read_the_terminal() {
+        let out = Cmd::new(&["cat"]).output().unwrap().unwrap();
+        assert_eq!(out.stdout, "");
+    }
+}

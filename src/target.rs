@@ -1,0 +1,131 @@
+//! The machine under the knife: a running guest, or the tree of one that does not run.
+//!
+//! A [`Target`] is what is examined and nothing else: its files, its XenStore, its processes, and the facts drawn
+//! from them, each looked up once. It judges nothing.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, OnceLock};
+
+use crate::facts::agents::Agents;
+use crate::facts::init::Services;
+use crate::facts::os::Os;
+use crate::facts::processes::{self, Process};
+use crate::facts::tools::Tools;
+use crate::root::Root;
+use crate::xenstore::{self, Source, Xenstore};
+use anyhow::Result;
+
+/// What is examined.
+pub struct Target {
+    /// Its files.
+    pub root: Root,
+    live: bool,
+    source: Source,
+    store: Mutex<Option<Box<dyn Xenstore>>>,
+    os: OnceLock<Os>,
+    services: OnceLock<Services>,
+    agents: OnceLock<Agents>,
+    tools: OnceLock<Tools>,
+    processes: OnceLock<Vec<Process>>,
+}
+
+impl Target {
+    /// Returns the running system.
+    ///
+    /// # Errors
+    /// `/` cannot be opened.
+    pub fn live(source: Source) -> Result<Self> {
+        Ok(Self::new(Root::live()?, true, source))
+    }
+
+    /// Returns the system whose files are under `path`. Its XenStore is a dump, or the one of the machine that
+    /// looks (a rescue server has the same MACs and data), only when the caller names it.
+    ///
+    /// # Errors
+    /// `path` is no directory or cannot be opened.
+    pub fn offline(path: &Path, source: Source) -> Result<Self> {
+        let source = if source == Source::Auto { Source::None } else { source };
+        Ok(Self::new(Root::open(path)?, false, source))
+    }
+
+    fn new(root: Root, live: bool, source: Source) -> Self {
+        Self {
+            root,
+            live,
+            source,
+            store: Mutex::new(None),
+            os: OnceLock::new(),
+            services: OnceLock::new(),
+            agents: OnceLock::new(),
+            tools: OnceLock::new(),
+            processes: OnceLock::new(),
+        }
+    }
+
+    /// Whether the target is the system that runs this program.
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// Whether there is a store to ask: always on a running guest, under a root when one was named.
+    pub fn has_store(&self) -> bool {
+        self.source != Source::None
+    }
+
+    /// Returns the distribution, init system and release, from files.
+    pub fn os(&self) -> &Os {
+        self.os.get_or_init(|| Os::of(&self.root))
+    }
+
+    /// Returns the services of the target and what starts them, from files.
+    pub fn services(&self) -> &Services {
+        self.services.get_or_init(|| Services::of(&self.root, self.os()))
+    }
+
+    /// Returns the agents that are installed, from files.
+    pub fn agents(&self) -> &Agents {
+        self.agents.get_or_init(|| Agents::of(&self.root, self.services()))
+    }
+
+    /// Returns the XenServer Tools daemons that are installed, from files.
+    pub fn tools(&self) -> &Tools {
+        self.tools.get_or_init(|| Tools::of(&self.root, self.services()))
+    }
+
+    /// Returns the processes of a running guest; nothing when the target does not run.
+    pub fn processes(&self) -> &[Process] {
+        if !self.live {
+            return &[];
+        }
+        self.processes.get_or_init(processes::all)
+    }
+
+    /// Returns the store, opened on first use. It is one connection: hold it for one exchange.
+    ///
+    /// # Errors
+    /// There is no store, or it cannot be opened.
+    pub fn xenstore(&self) -> Result<StoreGuard<'_>, xenstore::Error> {
+        // A check that panicked while it held the store left at worst an unread reply, which the client tolerates.
+        let mut store = self.store.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if store.is_none() {
+            *store = Some(xenstore::open(&self.source)?);
+        }
+        Ok(StoreGuard(store))
+    }
+}
+
+/// The store, held for one exchange.
+pub struct StoreGuard<'t>(MutexGuard<'t, Option<Box<dyn Xenstore>>>);
+
+impl std::ops::Deref for StoreGuard<'_> {
+    type Target = dyn Xenstore;
+    fn deref(&self) -> &Self::Target {
+        &**self.0.as_ref().expect("the guard is made after the store was opened")
+    }
+}
+
+impl std::ops::DerefMut for StoreGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut **self.0.as_mut().expect("the guard is made after the store was opened")
+    }
+}

@@ -1,0 +1,177 @@
+//! The screen: width, colour, line breaking, tables. Everything that a person reads goes through here.
+//!
+//! What comes from a customer's disk or from the host is untrusted: control characters are made visible, so that no
+//! escape sequence reaches the terminal.
+
+use std::io::{self, IsTerminal, Write};
+
+use owo_colors::{OwoColorize, Style};
+
+use crate::check::Status;
+
+/// When colour is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal that can, unless `NO_COLOR` is set
+    #[default]
+    Auto,
+    /// Also into files and pipes
+    Always,
+    /// Never
+    Never,
+}
+
+/// Where a report for people is written.
+pub struct Ui {
+    out: Box<dyn Write>,
+    color: bool,
+    width: usize,
+}
+
+impl Ui {
+    /// Returns the standard output, probed once.
+    pub fn stdout(color: Color) -> Self {
+        let stdout = io::stdout();
+        let size = rustix::termios::tcgetwinsize(&stdout).ok();
+        let width = size.map_or(80, |size| usize::from(size.ws_col)).clamp(40, 120);
+        let color = match color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => wants_color(stdout.is_terminal(), |name| std::env::var_os(name)),
+        };
+        Self {
+            out: Box::new(io::BufWriter::new(stdout.lock())),
+            color,
+            width: if width == 0 { 80 } else { width },
+        }
+    }
+
+    /// Returns a screen without colour that writes to `out`, `width` columns wide.
+    pub fn plain(out: Box<dyn Write>, width: usize) -> Self {
+        Self { out, color: false, width }
+    }
+
+    /// Returns the columns that a line may have.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Writes one line as it is, but for control characters. It is not broken: commands must stay whole to be copied.
+    ///
+    /// # Errors
+    /// The screen cannot be written.
+    pub fn line(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{}", visible(text))
+    }
+
+    /// Writes text broken at blanks, the first line after `first`, the others after `indent` blanks.
+    ///
+    /// # Errors
+    /// The screen cannot be written.
+    pub fn paragraph(&mut self, first: &str, indent: usize, text: &str) -> io::Result<()> {
+        let text = visible(text);
+        let mut line = first.to_owned();
+        let mut used = first.chars().count();
+        let mut empty = true;
+        for word in text.split_whitespace() {
+            let length = word.chars().count();
+            if !empty && used + 1 + length > self.width {
+                writeln!(self.out, "{}", line.trim_end())?;
+                line = " ".repeat(indent);
+                used = indent;
+                empty = true;
+            }
+            if !empty {
+                line.push(' ');
+                used += 1;
+            }
+            line.push_str(word);
+            used += length;
+            empty = false;
+        }
+        writeln!(self.out, "{}", line.trim_end())
+    }
+
+    /// Returns a text in the colour of a status.
+    pub fn in_color(&self, status: Status, text: &str) -> String {
+        let style = match status {
+            Status::Fail => Style::new().red().bold(),
+            Status::Warn | Status::Unknown => Style::new().yellow().bold(),
+            Status::Note => Style::new().cyan(),
+            Status::Ok => Style::new().green(),
+            Status::Skipped | Status::Blocked => Style::new().dimmed(),
+        };
+        if self.color { text.style(style).to_string() } else { text.to_owned() }
+    }
+
+    /// Writes a coloured start of a line and the rest of it.
+    ///
+    /// # Errors
+    /// The screen cannot be written.
+    pub fn headed(&mut self, status: Status, head: &str, rest: &str) -> io::Result<()> {
+        let head = self.in_color(status, head);
+        writeln!(self.out, "{head}{}", visible(rest))
+    }
+
+    /// Ends the report.
+    ///
+    /// # Errors
+    /// The screen cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Says on the standard error why a command could not be done.
+#[expect(clippy::print_stderr, reason = "the one place that writes to it")]
+pub fn error(error: &anyhow::Error) {
+    eprintln!("error: {}", visible(&format!("{error:#}")));
+}
+
+/// Whether colour is wanted, by the conventions of no-color.org and bixense.com/clicolors.
+fn wants_color(terminal: bool, var: impl Fn(&str) -> Option<std::ffi::OsString>) -> bool {
+    let set = |name| var(name).is_some_and(|value| !value.is_empty());
+    if set("NO_COLOR") {
+        return false;
+    }
+    if var("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0") {
+        return true;
+    }
+    terminal && var("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Makes control characters visible: an escape sequence in a customer's file must not reach the terminal.
+pub(crate) fn visible(text: &str) -> String {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(hidden) {
+        return text.to_owned();
+    }
+    text.chars().map(|c| if hidden(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_sequences_are_made_visible() {
+        assert_eq!(visible("a\u{1b}[31mb\tc"), "a\\u{1b}[31mb\\tc");
+    }
+
+    #[test]
+    fn colour_follows_the_conventions() {
+        let env = |pairs: &'static [(&str, &str)]| {
+            move |name: &str| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into())
+        };
+        assert!(wants_color(true, env(&[("TERM", "xterm")])));
+        assert!(!wants_color(false, env(&[])));
+        assert!(!wants_color(true, env(&[("TERM", "dumb")])));
+        assert!(!wants_color(true, env(&[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")])));
+        assert!(wants_color(false, env(&[("CLICOLOR_FORCE", "1")])));
+        assert!(!wants_color(false, env(&[("CLICOLOR_FORCE", "0")])));
+        assert!(wants_color(true, env(&[("NO_COLOR", "")])));
+    }
+}
