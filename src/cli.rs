@@ -1,6 +1,9 @@
 //! The command line: options only, and which file runs each command.
 
+mod diagnosis;
 mod doctor;
+mod explain;
+pub mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::report::{Format, Report};
 use crate::target::Target;
-use crate::ui::{Color, Ui};
+use crate::ui::{Color, Ui, Volume};
 use crate::xenstore::Source;
 
 /// Find out why a XenServer guest's nova-agent does not do its work
@@ -52,9 +55,20 @@ pub struct Global {
 pub enum Command {
     /// Find what is wrong, say what mends it and which recovery route applies
     Doctor(doctor::Doctor),
+    /// Say what a check means, why it matters and how to mend it by hand
+    Explain(explain::Explain),
 }
 
 impl Global {
+    /// Returns how much is to be said.
+    pub fn volume(&self) -> Volume {
+        match (self.quiet, self.verbose) {
+            (true, _) => Volume::Quiet,
+            (false, 0) => Volume::Normal,
+            (false, _) => Volume::Verbose,
+        }
+    }
+
     /// Returns what is to be examined.
     ///
     /// # Errors
@@ -74,7 +88,8 @@ impl Global {
 /// It could not be done: exit code 3.
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
-        Command::Doctor(doctor) => say(&cli.global, &doctor.run(&cli.global)?),
+        Command::Doctor(doctor) => doctor.run(&cli.global),
+        Command::Explain(explain) => explain.run(&cli.global),
     }
 }
 

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     cli::run(&cli).unwrap_or_else(|error| {
         tracing::debug!("{error:?}");
         novactl::ui::error(&error);
-        Exit::CannotJudge.into()
+        let exit = if error.is::<cli::usage::Usage>() { Exit::Usage } else { Exit::CannotJudge };
+        exit.into()
     })
 }

@@ -21,6 +21,17 @@ pub enum Color {
     Never,
 }
 
+/// How much a person wants to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Volume {
+    /// The verdict.
+    Quiet,
+    /// What matters.
+    Normal,
+    /// Everything that was looked at.
+    Verbose,
+}
+
 /// Where a report for people is written.
 pub struct Ui {
     out: Box<dyn Write>,
@@ -92,8 +103,17 @@ impl Ui {
         writeln!(self.out, "{}", line.trim_end())
     }
 
+    /// Writes a command to copy, quoted for a shell and never broken.
+    ///
+    /// # Errors
+    /// The screen cannot be written.
+    pub fn command(&mut self, indent: &str, argv: &[String]) -> io::Result<()> {
+        let words: Vec<_> = argv.iter().map(|word| quoted(word)).collect();
+        writeln!(self.out, "{indent}$ {}", words.join(" "))
+    }
+
     /// Returns a text in the colour of a status.
-    pub fn in_color(&self, status: Status, text: &str) -> String {
+    fn in_color(&self, status: Status, text: &str) -> String {
         let style = match status {
             Status::Fail => Style::new().red().bold(),
             Status::Warn | Status::Unknown => Style::new().yellow().bold(),
@@ -140,16 +160,27 @@ fn wants_color(terminal: bool, var: impl Fn(&str) -> Option<std::ffi::OsString>)
     terminal && var("TERM").is_none_or(|term| term != "dumb")
 }
 
+/// Quotes a word for a shell. Control characters become `?`: such a word is not to be run unseen.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    let shown: String = word.chars().map(|c| if is_hidden(c) { '?' } else { c }).collect();
+    format!("'{}'", shown.replace('\'', "'\\''"))
+}
+
+/// Whether a character acts on the terminal instead of being shown: controls, and marks that reorder text.
+fn is_hidden(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Makes control characters visible: an escape sequence in a customer's file must not reach the terminal.
 pub(crate) fn visible(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if !text.contains(hidden) {
+    if !text.contains(is_hidden) {
         return text.to_owned();
     }
-    text.chars().map(|c| if hidden(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+    text.chars().map(|c| if is_hidden(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 #[cfg(test)]
@@ -159,6 +190,14 @@ mod tests {
     #[test]
     fn escape_sequences_are_made_visible() {
         assert_eq!(visible("a\u{1b}[31mb\tc"), "a\\u{1b}[31mb\\tc");
+    }
+
+    #[test]
+    fn commands_can_be_copied_into_a_shell() {
+        assert_eq!(quoted("/mnt/rescue"), "/mnt/rescue");
+        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
+        assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("a\u{1b}b"), "'a?b'");
     }
 
     #[test]
