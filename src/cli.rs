@@ -3,7 +3,7 @@
 mod diagnosis;
 mod doctor;
 mod explain;
-pub mod usage;
+pub mod trouble;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -76,7 +76,7 @@ impl Global {
     pub fn target(&self) -> anyhow::Result<Target> {
         let source = self.xenstore.clone().map_or(Source::Auto, Source::Path);
         match &self.root {
-            Some(root) => Target::offline(root, source),
+            Some(root) => Target::offline(root, source).map_err(|e| trouble::no_root(root, &e)),
             None => Target::live(source),
         }
     }
@@ -97,7 +97,7 @@ fn say(global: &Global, report: &impl Report) -> anyhow::Result<ExitCode> {
     let mut ui = Ui::stdout(global.color);
     let (written, exit) = match global.format {
         Format::Table => (report.human(&mut ui), report.exit().into()),
-        Format::Json => (ui.line(&serde_json::to_string_pretty(report)?), report.exit().into()),
+        Format::Json => (ui.document(&serde_json::to_string_pretty(report)?), report.exit().into()),
         Format::Nagios => {
             let line = report.nagios();
             (ui.line(&line.to_string()), ExitCode::from(line.state as u8))

@@ -75,6 +75,14 @@ impl Ui {
         writeln!(self.out, "{}", visible(text))
     }
 
+    /// Writes a machine's document, which escapes control characters by itself.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn document(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{text}")
+    }
+
     /// Writes text broken at blanks, the first line after `first`, the others after `indent` blanks.
     ///
     /// # Errors
@@ -142,10 +150,13 @@ impl Ui {
     }
 }
 
-/// Says on the standard error why a command could not be done.
+/// Says on the standard error why a command could not be done and what to type next.
 #[expect(clippy::print_stderr, reason = "the one place that writes to it")]
-pub fn error(error: &anyhow::Error) {
+pub fn error(error: &anyhow::Error, hint: Option<&str>) {
     eprintln!("error: {}", visible(&format!("{error:#}")));
+    if let Some(hint) = hint {
+        eprintln!("hint: {}", visible(hint));
+    }
 }
 
 /// Whether colour is wanted, by the conventions of no-color.org and bixense.com/clicolors.

@@ -61,7 +61,8 @@ impl fmt::Display for Summary {
         ];
         let rest = rest.into_iter().filter(|(count, _)| *count > 0);
         let rest: Vec<_> = rest.map(|(count, word)| format!("{count} {word}")).collect();
-        write!(f, "{} ({} checks: {})", self.problems(), self.total, rest.join(", "))
+        write!(f, "{}", self.problems())?;
+        if rest.is_empty() { Ok(()) } else { write!(f, " ({} checks: {})", self.total, rest.join(", ")) }
     }
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::diagnosis::{self, Diagnosis};
-use super::{Global, say, usage};
+use super::{Global, say, trouble};
 use crate::check::{self, Limits, Selection, Status, Strictness, Topic};
 use crate::report::{Exit, Report, nagios};
 use crate::ui::{Ui, Volume};
@@ -57,7 +57,7 @@ impl Doctor {
         let mut selection =
             Selection { only: self.only.clone(), skip: self.skip.clone(), topics: self.topic.clone() };
         if let Some(id) = selection.stranger() {
-            return Err(usage::no_such_check(id));
+            return Err(trouble::no_such_check(id));
         }
         if self.no_probe {
             selection.skip.push("agent-answers".to_owned());
@@ -151,7 +151,10 @@ impl Report for CheckList {
         let mut topic = None;
         for check in &self.checks {
             if topic != Some(check.topic) {
-                ui.line(&format!("{}{}", if topic.is_some() { "\n" } else { "" }, check.topic.word()))?;
+                if topic.is_some() {
+                    ui.line("")?;
+                }
+                ui.line(check.topic.word())?;
                 topic = Some(check.topic);
             }
             let needs = check.needs.join(", ");

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Global, say, usage};
+use super::{Global, say, trouble};
 use crate::check::{self, Topic};
 use crate::report::{Exit, Report, nagios};
 use crate::ui::Ui;
@@ -32,7 +32,7 @@ struct Page {
 impl Explain {
     pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         let check = check::all().find(|check| check.id == self.id);
-        let check = check.ok_or_else(|| usage::no_such_check(&self.id))?;
+        let check = check.ok_or_else(|| trouble::no_such_check(&self.id))?;
         let page = Page {
             schema: "novactl.explain/1",
             id: check.id,
