@@ -15,9 +15,20 @@ use crate::target::Target;
 use crate::ui::{Color, Ui, Volume};
 use crate::xenstore::Source;
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    healthy
+  1    problems were found (with --strict: or warnings)
+  2    usage error
+  3    could not be done or judged: no such root, every check skipped
+With --format nagios: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+
+Looking changes nothing and works without root; what only root can see is then
+named as not looked at.";
+
 /// Find out why a XenServer guest's nova-agent does not do its work
 #[derive(Debug, Parser)]
-#[command(name = "novactl", version, propagate_version = true, max_term_width = 80)]
+#[command(name = "novactl", version, max_term_width = 80, after_long_help = EXIT_CODES)]
 pub struct Cli {
     /// What applies to every command.
     #[command(flatten)]
@@ -29,6 +40,7 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Look at the system under DIR instead of the running one
     #[arg(long, global = true, value_name = "DIR")]

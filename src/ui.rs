@@ -12,7 +12,7 @@ use crate::check::Status;
 /// When colour is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Color {
-    /// On a terminal that can, unless `NO_COLOR` is set
+    /// On a terminal that can, unless NO_COLOR is set
     #[default]
     Auto,
     /// Also into files and pipes

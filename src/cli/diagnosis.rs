@@ -51,7 +51,7 @@ struct OsFacts {
 
 #[derive(Debug, Serialize)]
 struct AgentFacts {
-    kind: Option<Kind>,
+    kind: Kind,
     version: Option<String>,
 }
 
@@ -73,7 +73,7 @@ impl TargetFacts {
                 family: os.family,
             },
             agent: AgentFacts {
-                kind: agent.map(|agent| agent.kind),
+                kind: agent.map_or(Kind::None, |agent| agent.kind),
                 version: agent.and_then(|agent| agent.version.clone()),
             },
         }

@@ -13,8 +13,18 @@ use crate::check::{self, Limits, Selection, Status, Strictness, Topic};
 use crate::report::{Exit, Report, nagios};
 use crate::ui::{Ui, Volume};
 
+const EXAMPLES: &str = "\
+Examples:
+  novactl doctor                       this server
+  novactl doctor --root /mnt/rescue    a sick server's disk, in rescue mode
+  novactl doctor --only agent-enabled,agent-running
+  novactl doctor --format nagios --no-probe    for a monitoring system
+  novactl doctor -v                    also what is in order, and why a check
+                                       was not made";
+
 /// Options of `doctor`.
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Doctor {
     /// List the checks and run none
     #[arg(long)]
