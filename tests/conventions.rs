@@ -1,5 +1,11 @@
 //! How the program behaves towards a shell, a pipe and a script, whatever it finds.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking and runs what it tests"
+)]
+
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -33,7 +39,9 @@ fn json_is_one_document_and_fits_its_schema() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/doctor.json");
     let schema = boon::Compiler::new().compile(file.to_str().unwrap(), &mut schemas).unwrap();
     let (_dir, root) = empty_root();
-    for args in [&["doctor", "--format", "json", "--no-probe"][..], &["doctor", "--format", "json", "--root", &root]] {
+    for args in
+        [&["doctor", "--format", "json", "--no-probe"][..], &["doctor", "--format", "json", "--root", &root]]
+    {
         let output = run(args);
         let document: Value = serde_json::from_slice(&output.stdout).unwrap();
         if let Err(e) = schemas.validate(&document, schema) {
@@ -41,7 +49,8 @@ fn json_is_one_document_and_fits_its_schema() {
         }
         assert_eq!(text(&output.stderr), "", "{args:?}");
         let summary = document["summary"].as_object().unwrap();
-        let counted: u64 = summary.iter().filter(|(k, _)| *k != "total").map(|(_, v)| v.as_u64().unwrap()).sum();
+        let counted: u64 =
+            summary.iter().filter(|(k, _)| *k != "total").map(|(_, v)| v.as_u64().unwrap()).sum();
         assert_eq!(Some(counted), summary["total"].as_u64());
         assert_eq!(document["findings"].as_array().map(|f| f.len() as u64), Some(counted));
         let exit = if document["verdict"] == "broken" { 1 } else { 0 };
@@ -144,7 +153,10 @@ fn the_table_fits_80_columns_but_for_commands() {
         assert!(output.status.code().is_some());
         let output = novactl(&["doctor", "--root", &root]).args(extra).output().unwrap();
         for line in text(&output.stdout).lines().filter(|line| !line.trim_start().starts_with("$ ")) {
-            assert!(line.chars().count() <= 80 || !line.trim().contains(' ') || line.contains(&root), "{line}");
+            assert!(
+                line.chars().count() <= 80 || !line.trim().contains(' ') || line.contains(&root),
+                "{line}"
+            );
         }
     }
 }

@@ -1,5 +1,11 @@
 //! Every crate in the binary has a licence that may be shipped under Apache-2.0.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking and runs what it tests"
+)]
+
 use std::process::Command;
 
 use serde_json::Value;
