@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use manifest::Guest;
+use manifest::{Guest, Manifests};
 use novactl::target::Target;
 use novactl::xenstore::Source;
 use serde_json::Value;
@@ -30,17 +30,10 @@ fn guests_dir() -> PathBuf {
 
 /// Returns the guests, or the one that `GUEST` names.
 fn guests() -> Result<Vec<Guest>> {
-    let dir = guests_dir();
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(&dir)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        names.extend(name.strip_suffix(".guest").map(str::to_owned));
-    }
-    if let Ok(only) = std::env::var("GUEST") {
-        names.retain(|name| *name == only);
-    }
-    names.sort();
-    names.iter().map(|name| Guest::load(&dir, name)).collect()
+    let all = Manifests::read(&guests_dir())?;
+    let only = std::env::var("GUEST").ok();
+    let names = all.names().filter(|name| only.as_deref().is_none_or(|only| only == *name));
+    names.map(|name| all.guest(name)).collect()
 }
 
 #[test]
@@ -199,14 +192,19 @@ fn what_a_manifest_says_is_made() -> Result<()> {
         edit etc/b\n- y\n+ Y\n+ YY\nfile etc/odd\\x20name hole=2\n| end\nzipapp usr/bin/app /usr/bin/env python3\n\
         * __main__.py\n| import novaagent\n";
     std::fs::write(dir.path().join("base.guest"), base)?;
-    std::fs::write(dir.path().join("faulty.guest"), text)?;
+    std::fs::write(
+        dir.path().join("faults.guests"),
+        format!("An introduction.\n== faulty\n{text}== other\ndir x\n"),
+    )?;
+    let all = Manifests::read(dir.path())?;
+    assert_eq!(all.names().collect::<Vec<_>>(), ["base", "faulty", "other"]);
     let (base_root, root) = (dir.path().join("1"), dir.path().join("2"));
     std::fs::create_dir(&base_root)?;
     std::fs::create_dir(&root)?;
-    Guest::load(dir.path(), "base")?.unpack(&base_root)?;
+    all.guest("base")?.unpack(&base_root)?;
     assert_eq!(std::fs::read_to_string(base_root.join("etc/a"))?, "one\n two\n\n");
     assert_eq!(std::fs::read_link(base_root.join("etc/l"))?, Path::new("../etc/a"));
-    let guest = Guest::load(dir.path(), "faulty")?;
+    let guest = all.guest("faulty")?;
     guest.unpack(&root)?;
     assert_eq!(guest.expect, ["agent-enabled=fail"]);
     assert!(!root.join("etc/a").exists());
@@ -235,12 +233,15 @@ fn an_error_in_a_manifest_names_its_line() -> Result<()> {
     ];
     for (text, want) in cases {
         std::fs::write(dir.path().join("bad.guest"), format!("\n{text}\n"))?;
-        let error = format!("{:#}", Guest::load(dir.path(), "bad").expect_err(text));
+        let error = format!("{:#}", Manifests::read(dir.path())?.guest("bad").expect_err(text));
         assert!(error.contains(want) && error.contains("bad.guest:2"), "{text}: {error}");
     }
+    std::fs::write(dir.path().join("bad.guest"), "== another\n")?;
+    let error = format!("{:#}", Manifests::read(dir.path()).expect_err("two guests in one"));
+    assert!(error.contains("bad.guest:1: a .guest file holds one guest"), "{error}");
     std::fs::write(dir.path().join("bad.guest"), "file etc/a\n| x\nedit etc/a\n- y\n")?;
     let root = tempfile::tempdir()?;
-    let error = Guest::load(dir.path(), "bad")?.unpack(root.path()).expect_err("no such line");
+    let error = Manifests::read(dir.path())?.guest("bad")?.unpack(root.path()).expect_err("no such line");
     assert_eq!(format!("{error:#}"), "bad.guest:3: no line \"y\" from line 1");
     Ok(())
 }

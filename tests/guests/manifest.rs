@@ -1,8 +1,9 @@
-//! Guests as text: the parser of `*.guest` files and the writer that makes a tree of one (see README.md here).
+//! Guests as text: the parser of their manifests and the writer that makes a tree of one (see README.md here).
 //!
 //! Strict on purpose: a word that is not understood is an error with its file and line, because an entry that was
 //! silently dropped would make a test pass for the wrong reason.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -53,30 +54,85 @@ enum Change {
     Add(String),
 }
 
-impl Guest {
-    /// Returns the guest in `dir/name.guest` with everything that it is based on.
-    pub(crate) fn load(dir: &Path, name: &str) -> Result<Self> {
-        Self::load_within(dir, name, 0)
+/// The manifests of a directory, by the name of their guest.
+#[derive(Debug, Default)]
+pub(crate) struct Manifests(BTreeMap<String, Manifest>);
+
+#[derive(Debug)]
+struct Manifest {
+    file: String,
+    /// Number of its first line.
+    first: usize,
+    lines: Vec<String>,
+}
+
+impl Manifests {
+    /// Reads `*.guest` and `parts/*.guest`, a guest each, and `*.guests`, where `== NAME` begins a guest.
+    pub(crate) fn read(dir: &Path) -> Result<Self> {
+        let mut all = Self::default();
+        for (dir, prefix) in [(dir.to_owned(), ""), (dir.join("parts"), "parts/")] {
+            for entry in fs::read_dir(dir).into_iter().flatten() {
+                let file = entry?.path();
+                let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let (stem, suffix) = name.rsplit_once('.').unwrap_or((&name, ""));
+                if !matches!(suffix, "guest" | "guests") {
+                    continue;
+                }
+                let text =
+                    fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+                let mut guest = (suffix == "guest").then(|| format!("{prefix}{stem}"));
+                let mut manifest = Manifest { file: format!("{prefix}{name}"), first: 1, lines: Vec::new() };
+                for (number, line) in text.lines().enumerate() {
+                    let Some(next) = line.strip_prefix("== ") else {
+                        manifest.lines.push(line.to_owned());
+                        continue;
+                    };
+                    ensure!(suffix == "guests", "{name}:{}: a .guest file holds one guest", number + 1);
+                    let file = manifest.file.clone();
+                    all.add(guest.replace(next.trim().to_owned()), manifest)?;
+                    manifest = Manifest { file, first: number + 2, lines: Vec::new() };
+                }
+                all.add(guest, manifest)?;
+            }
+        }
+        Ok(all)
     }
 
-    fn load_within(dir: &Path, name: &str, depth: usize) -> Result<Self> {
+    fn add(&mut self, name: Option<String>, manifest: Manifest) -> Result<()> {
+        // what stands before the first guest of a file is its introduction
+        let Some(name) = name else { return Ok(()) };
+        ensure!(!self.0.contains_key(&name), "{}: there are two guests {name}", manifest.file);
+        self.0.insert(name, manifest);
+        Ok(())
+    }
+
+    /// Returns the names of the guests in order; a part is none.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str).filter(|name| !name.contains('/'))
+    }
+
+    /// Returns a guest with everything that it is based on.
+    pub(crate) fn guest(&self, name: &str) -> Result<Guest> {
+        self.guest_within(name, 0)
+    }
+
+    fn guest_within(&self, name: &str, depth: usize) -> Result<Guest> {
         ensure!(depth < 8, "{name} is based on itself");
-        let file = dir.join(format!("{name}.guest"));
-        let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-        let mut guest = Self { name: name.to_owned(), ..Self::default() };
-        let mut lines = text.lines().enumerate().peekable();
-        while let Some((number, line)) = lines.next() {
-            let place = format!("{name}.guest:{}", number + 1);
+        let manifest = self.0.get(name).with_context(|| format!("there is no guest {name}"))?;
+        let mut guest = Guest { name: name.to_owned(), ..Guest::default() };
+        let mut lines = manifest.lines.iter().map(String::as_str).zip(manifest.first..).peekable();
+        while let Some((line, number)) = lines.next() {
+            let place = format!("{}:{number}", manifest.file);
             if line.trim().is_empty() || line.starts_with('#') {
                 continue;
             }
             let mut below = Vec::new();
-            while let Some((_, more)) = lines.next_if(|(_, l)| l.starts_with(['|', '*', '-', '+'])) {
+            while let Some((more, _)) = lines.next_if(|(l, _)| l.starts_with(['|', '*', '-', '+'])) {
                 below.push(more);
             }
             let said = match line.split_once(": ") {
                 Some((key, value)) if !key.contains(' ') => {
-                    guest.header(dir, depth, key, value.trim(), &below)
+                    guest.header(self, depth, key, value.trim(), &below)
                 }
                 _ if line == "store" => body(&below).map(|body| {
                     guest.store = Some(String::from_utf8_lossy(&body).into_owned());
@@ -87,14 +143,23 @@ impl Guest {
         }
         Ok(guest)
     }
+}
 
-    fn header(&mut self, dir: &Path, depth: usize, key: &str, value: &str, below: &[&str]) -> Result<()> {
+impl Guest {
+    fn header(
+        &mut self,
+        all: &Manifests,
+        depth: usize,
+        key: &str,
+        value: &str,
+        below: &[&str],
+    ) -> Result<()> {
         ensure!(below.is_empty(), "a header has no lines of its own");
         match key {
             "based-on" => {
                 ensure!(self.entries.is_empty(), "what a guest is based on comes before its entries");
                 for base in value.split_whitespace() {
-                    let base = Self::load_within(dir, base, depth + 1)?;
+                    let base = all.guest_within(base, depth + 1)?;
                     self.entries.extend(base.entries);
                     for (name, fact) in base.facts {
                         self.fact(&name, &fact);
