@@ -75,12 +75,18 @@ impl Ui {
         writeln!(self.out, "{}", visible(text))
     }
 
-    /// Writes a machine's document, which escapes control characters by itself.
+    /// Writes a JSON document. JSON escapes the control characters below U+0020 by itself; the others that act on a
+    /// terminal can stand in its strings only and are escaped here. All of them are below U+10000.
     ///
     /// # Errors
     /// The output cannot be written.
     pub fn document(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.out, "{text}")
+        let is_raw = |c: char| c != '\n' && is_hidden(c);
+        if !text.contains(is_raw) {
+            return writeln!(self.out, "{text}");
+        }
+        let escaped = |c: char| if is_raw(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+        writeln!(self.out, "{}", text.chars().map(escaped).collect::<String>())
     }
 
     /// Writes text broken at blanks, the first line after `first`, the others after `indent` blanks.
@@ -201,6 +207,17 @@ mod tests {
     #[test]
     fn escape_sequences_are_made_visible() {
         assert_eq!(visible("a\u{1b}[31mb\tc"), "a\\u{1b}[31mb\\tc");
+    }
+
+    #[test]
+    fn a_document_keeps_its_meaning_and_no_escape_sequence() {
+        let told = "\u{1b}[31m\u{9b}31m\u{7f}\u{202e}\r\nä";
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut ui = Ui::plain(Box::new(file.reopen().unwrap()), 80);
+        ui.document(&serde_json::to_string_pretty(&[told]).unwrap()).unwrap();
+        let written = std::fs::read_to_string(file.path()).unwrap();
+        assert!(!written.contains(|c| c != '\n' && is_hidden(c)), "{written:?}");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&written).unwrap(), [told]);
     }
 
     #[test]
