@@ -9,9 +9,13 @@ use super::{Access, Permission};
 /// Length of `struct xsd_sockmsg`, in bytes.
 pub(super) const HEADER: usize = 16;
 
-/// `XENSTORE_PAYLOAD_MAX`, in bytes: what follows the header. A daemon cuts the connection of a client that sends
-/// more, or never answers it.
+/// `XENSTORE_PAYLOAD_MAX`, in bytes: what follows the header of a request. A daemon cuts the connection of a client
+/// that sends more, or never answers it.
 pub(super) const PAYLOAD_MAX: usize = 4096;
+
+/// The longest answer, in bytes. The protocol has one limit for both ways, but on its socket oxenstored sends a
+/// listing of any length whole.
+const ANSWER_MAX: usize = 1 << 20;
 
 /// `XENSTORE_ABS_PATH_MAX` with its final NUL, in bytes.
 const ABSOLUTE_PATH_MAX: usize = 3071;
@@ -89,8 +93,8 @@ impl Message {
         let word =
             |at: usize| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let (kind, request, length) = (word(0), word(4), word(12) as usize);
-        if length > PAYLOAD_MAX {
-            return Err(Malformed(format!("a message of {length} bytes, {PAYLOAD_MAX} are allowed")));
+        if length > ANSWER_MAX {
+            return Err(Malformed(format!("a message of {length} bytes, {ANSWER_MAX} are allowed")));
         }
         let Some(op) = OPS.into_iter().find(|op| *op as u32 == kind) else {
             return Err(Malformed(format!("a message of the unknown type {kind}")));
@@ -209,8 +213,8 @@ mod tests {
     #[test]
     fn lengths_and_types_out_of_bounds_are_refused() {
         for (kind, length, words) in [
-            (2, 4097, "a message of 4097 bytes, 4096 are allowed"),
-            (2, u32::MAX, "a message of 4294967295 bytes, 4096 are allowed"),
+            (2, 1_048_577, "a message of 1048577 bytes, 1048576 are allowed"),
+            (2, u32::MAX, "a message of 4294967295 bytes, 1048576 are allowed"),
             (99, 0, "a message of the unknown type 99"),
         ] {
             assert_eq!(Message::decode(&header(kind, length)), Err(Malformed(words.to_owned())));

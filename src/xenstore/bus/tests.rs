@@ -303,7 +303,8 @@ fn a_listing_without_an_end_is_an_error() {
             Op::Directory => refuse("E2BIG"),
             _ => Then::Send(vec![answer(request, part)]),
         });
-        assert_eq!(store.bus.list("many"), Err(Error::Protocol(format!("listing many: {why}"))));
+        let rest = "the names do not fit into one answer";
+        assert_eq!(store.bus.list("many"), Err(Error::TooBig(format!("listing many: {why}; {rest}"))));
     }
 }
 
