@@ -4,13 +4,27 @@
 //! |---|---|
 //! | `host` | `vm-data/networking`, parsed and validated |
 //! | `links` | the links that exist, from the kernel (`netlink`) or a recorded tree (`sysfs`) |
+//! | `configured` | what the configuration would make, from one file per format (`netplan`, `networkd`, …) |
 //!
 //! Everything here looks and parses; nothing judges or writes. The one type that all share is [`Mac`].
 
+mod assignments;
+pub mod configured;
+mod containers;
+mod eni;
+mod glob;
 pub mod host;
+mod ifcfg;
+mod ini;
+mod keyfile;
 pub mod links;
 mod netlink;
+mod netplan;
+mod networkd;
+mod openvpn;
 mod sysfs;
+mod wireguard;
+mod yaml;
 
 use std::fmt;
 use std::str::FromStr;
