@@ -326,7 +326,7 @@ mod tests {
             (
                 &[("etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n"), ("etc/debian_version", "12.5\n")],
                 "debian",
-                "12.5",
+                "12",
                 Debian,
             ),
             (
