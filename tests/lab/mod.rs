@@ -79,6 +79,11 @@ impl Store {
         Some(value.strip_suffix('\n').unwrap_or(&value).to_owned())
     }
 
+    /// Lets one `xenstore-read` read the same node so many times.
+    pub fn read_again(&self, path: &str, times: usize) {
+        self.run(&[&["xenstore-read"], vec![path; times].as_slice()].concat()).unwrap();
+    }
+
     /// Removes a node as dom0.
     pub fn remove(&self, path: &str) {
         self.run(&["xenstore-rm", path]).unwrap();
