@@ -91,10 +91,10 @@ stop() {
     kill "$pid" 2>/dev/null || continue
     # Until it has ended it may still remove the socket of the next one.
     for _ in $(seq 500); do
-      grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$pid/status" || continue 2
+      grep -qs '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$pid/status" || continue 2
       sleep .01
     done
-    kill -KILL "$pid"
+    kill -KILL "$pid" 2>/dev/null || true
   done
 }
 
