@@ -93,7 +93,8 @@ impl Bus {
         let connected = self.place.connect(self.limit);
         self.channel = Some(connected.map_err(|errno| Failure::Unreachable(super::words(errno)))?);
         for mut watch in std::mem::take(&mut self.watches) {
-            watch.fired = true; // nobody knows what happened in between; it also ends a wait that lost its connection
+            // Nobody knows what happened in between. It also ends a wait that lost its connection.
+            watch.fired = true;
             let payload = wire::words(&[&watch.path, &watch.token]);
             // Known before it is asked for: its first event can come before the answer.
             self.watches.push(watch);
