@@ -36,7 +36,8 @@ impl Machine {
 }
 
 impl Elf {
-    /// Returns the file: header, program headers, interpreter, string table, dynamic section.
+    /// Returns the file: header, program headers, interpreter, strings, dynamic section, an empty symbol table, section
+    /// headers.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let wide = self.machine.wide;
         let (header, entry) = if wide { (64, 56) } else { (52, 32) };
@@ -60,9 +61,13 @@ impl Elf {
         let interpreter: Vec<u8> = self.interpreter.iter().flat_map(|i| i.bytes().chain([0])).collect();
         let strings_at = (interpreter_at + interpreter.len()).next_multiple_of(8);
         let dynamic_at = (strings_at + strings.len()).next_multiple_of(8);
-        dynamic.extend([(5, strings_at as u64), (10, strings.len() as u64), (0, 0)]);
+        let strings_size = strings.len();
+        dynamic.extend([(5, strings_at as u64), (10, strings_size as u64), (0, 0)]);
         let dynamic_size = dynamic.len() * if wide { 16 } else { 8 };
-        let end = dynamic_at + dynamic_size;
+        let symbol = if wide { 24 } else { 16 };
+        let symbols_at = dynamic_at + dynamic_size;
+        let sections_at = (symbols_at + symbol).next_multiple_of(8);
+        let sections = if self.needed.is_empty() { 0 } else { 4 };
 
         let mut out = Out { bytes: Vec::new(), wide };
         out.bytes.extend([0x7f, b'E', b'L', b'F', if wide { 2 } else { 1 }, 1, 1, 0]);
@@ -70,18 +75,18 @@ impl Elf {
         out.half(2); // ET_EXEC
         out.half(self.machine.number);
         out.word(1);
-        for address in [0, header as u64, 0] {
-            out.address(address); // entry point, program headers, section headers
+        for address in [0, header, if sections == 0 { 0 } else { sections_at }] {
+            out.address(address as u64); // entry point, program headers, section headers
         }
         out.word(0);
-        for half in [header, entry, segments, 0, 0, 0] {
+        for half in [header, entry, segments, if wide { 64 } else { 40 }, sections, 0] {
             out.half(u16::try_from(half).unwrap_or(0));
         }
         // segments: INTERP 3, LOAD 1, DYNAMIC 2
         if self.interpreter.is_some() {
             out.segment(3, interpreter_at, interpreter.len());
         }
-        out.segment(1, 0, end);
+        out.segment(1, 0, sections_at);
         if !self.needed.is_empty() {
             out.segment(2, dynamic_at, dynamic_size);
         }
@@ -92,6 +97,14 @@ impl Elf {
         for (tag, value) in dynamic {
             out.address(tag);
             out.address(value);
+        }
+        out.bytes.resize(sections_at, 0);
+        if sections > 0 {
+            // DYNSYM 11 and STRTAB 3 and DYNAMIC 6; the strings are section 2
+            out.section(0, 0, 0, 0, 0);
+            out.section(11, symbols_at, symbol, 2, symbol);
+            out.section(3, strings_at, strings_size, 0, 0);
+            out.section(6, dynamic_at, dynamic_size, 2, if wide { 16 } else { 8 });
         }
         out.bytes
     }
@@ -135,5 +148,19 @@ impl Out {
             self.word(5);
         }
         self.address(1);
+    }
+
+    /// Writes a section header; sections have no names here.
+    fn section(&mut self, kind: u32, offset: usize, size: usize, link: u32, entry: usize) {
+        self.word(0);
+        self.word(kind);
+        self.address(0);
+        for value in [offset, offset, size] {
+            self.address(value as u64);
+        }
+        self.word(link);
+        self.word(0);
+        self.address(1);
+        self.address(entry as u64);
     }
 }
