@@ -3,6 +3,7 @@
 
 pub mod agents;
 pub mod init;
+pub mod log;
 pub mod os;
 pub mod packages;
 pub mod processes;
