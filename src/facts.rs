@@ -7,4 +7,5 @@ pub mod log;
 pub mod os;
 pub mod packages;
 pub mod processes;
+pub mod python;
 pub mod tools;
