@@ -6,6 +6,7 @@
 //! One more kind of agent: a variant of [`Kind`], what its program looks like in `agents/program.rs`, its service's
 //! name in [`SERVICES`], its process in `agents/process.rs`.
 
+pub mod binary;
 pub mod exec;
 pub mod process;
 mod program;

@@ -8,6 +8,8 @@ use crate::facts::agents::{Kind as AgentKind, PythonCode};
 use crate::facts::init::Enabled;
 use proptest::prelude::*;
 
+type Settings<'s> = &'s [(&'s str, &'s str)];
+
 fn yes() -> Enabled {
     Enabled::Yes("link".to_owned())
 }
@@ -32,7 +34,7 @@ fn el8(dir: &Path) {
 
 #[test]
 fn the_first_python_in_the_path_of_the_service_counts() {
-    let cases: [(&str, &[(&str, &str)], &str, (u32, u32)); 7] = [
+    let cases: [(&str, Settings<'_>, &str, (u32, u32)); 7] = [
         ("/usr/bin/env python3", &[], "usr/local/bin/python3", (3, 12)),
         ("/usr/bin/env -S python3 -u", &[], "usr/local/bin/python3", (3, 12)),
         ("/usr/bin/python3", &[], "usr/bin/python3", (3, 6)),
