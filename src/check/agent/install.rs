@@ -28,6 +28,9 @@ fn judge_installed(agents: &Agents, hands: &Hands) -> Finding {
             .seen(&agent.program, by)
             .seen(source, agent.version.as_deref().unwrap_or("says no version"));
     }
+    if let Some(place) = agents.denied.first() {
+        return Finding::skipped(format!("needs root: {place}"));
+    }
     let finding = Finding::fail("no nova-agent is installed").because(
         "the host cannot set the password or the addresses: resets in the panel do nothing, and a server built \
          from an image of this one keeps its address and password",
@@ -220,6 +223,13 @@ mod tests {
     }
 
     #[test]
+    fn what_only_root_may_see_is_not_called_absent() {
+        let denied = vec!["looking at usr/sbin/nova-agent: Permission denied".to_owned()];
+        let found = judge_installed(&Agents { denied, ..Agents::default() }, &hands(Base::RedHat));
+        assert_eq!(found.status, Status::Skipped);
+    }
+
+    #[test]
     fn a_file_of_another_program_is_no_agent() {
         let dir = tempfile::tempdir().unwrap();
         put(dir.path(), "usr/bin/nova-agent", "#!/bin/sh\nexec /opt/ai/nova\n");
@@ -281,7 +291,7 @@ mod tests {
         };
         let services = vec![unit("python3-nova-agent", yes(), &[]), alias];
         let all = vec![agent(Kind::Nova2, "2.1.25", services)];
-        let agents = Agents { all, problems: vec![] };
+        let agents = Agents { all, ..Agents::default() };
         assert_eq!(started_at_boot(&Root::open(dir.path()).unwrap(), &agents).len(), 1);
     }
 

@@ -208,3 +208,11 @@ fn an_init_script_names_its_program_too() {
     let all = [agent(Kind::Nova1, "1.39.1", vec![]), agent(Kind::Nova2, "2.1.25", vec![])];
     assert_eq!(starter_of(&root, &service, &all), Some(1));
 }
+
+#[test]
+fn a_refusal_is_told_from_other_errors() {
+    use anyhow::Context;
+    let of = |errno: rustix::io::Errno| Err::<(), _>(errno).context("looking at x").unwrap_err();
+    assert!(is_denied(&of(rustix::io::Errno::ACCESS)));
+    assert!(!is_denied(&of(rustix::io::Errno::LOOP)));
+}
