@@ -186,6 +186,16 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_the_binary_names_counts() {
+        let dir = root();
+        let bytes = elf("/lib64/ld-linux-x86-64.so.2", &["libc.so.6", "libx.so"], Some("$ORIGIN/../own"));
+        put(dir.path(), &format!("{TREE}/sbin/nova-agent"), bytes);
+        assert_eq!(verdicts(&found(dir.path())), [(Status::Fail, "nova-agent 1.39.1 lacks libx.so")]);
+        put(dir.path(), &format!("{TREE}/own/libx.so"), "");
+        assert_eq!(found(dir.path())[0].status, Status::Ok);
+    }
+
+    #[test]
     fn a_damaged_binary_is_an_error_and_a_script_is_skipped() {
         let dir = tempfile::tempdir().unwrap();
         put(dir.path(), "usr/sbin/nova-agent", b"\x7fELF\x02\x01");

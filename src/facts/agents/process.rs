@@ -86,6 +86,7 @@ mod tests {
             ("systemctl restart nova-agent", None),
             ("python3 -c nova-agent", None),
             ("python3 /root/edit.py /usr/bin/nova-agent", None),
+            ("python3 /root/nova-agent-report.py", None),
             ("pythonic /usr/bin/nova-agent", None),
             ("", None),
         ];
