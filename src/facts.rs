@@ -4,7 +4,9 @@
 pub mod agents;
 pub mod identity;
 pub mod init;
+pub mod log;
 pub mod os;
 pub mod packages;
 pub mod processes;
+pub mod python;
 pub mod tools;

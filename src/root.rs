@@ -78,6 +78,9 @@ pub struct Stat {
     pub size: u64,
     /// Last modification, seconds since 1970.
     pub mtime: i64,
+    /// Last change of the file or of its owner, mode, labels or name, seconds since 1970. A package manager sets
+    /// `mtime` to the time of the build, so only this one says when a file was replaced.
+    pub ctime: i64,
     /// Device number of the file system that holds it.
     pub device: u64,
 }
@@ -513,6 +516,7 @@ fn stat_of(stat: &rustix::fs::Stat) -> Stat {
         gid: stat.st_gid,
         size: u64::try_from(stat.st_size).unwrap_or(0),
         mtime: stat.st_mtime,
+        ctime: stat.st_ctime,
         device: stat.st_dev,
     }
 }
