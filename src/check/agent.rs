@@ -22,7 +22,6 @@ use crate::facts::agents::Agent;
 use crate::target::Target;
 
 /// How long `agent-answers` waits for the running agent: nova's own limit is 30 s, the old agent polls every 10 s.
-#[expect(dead_code, reason = "comes with agent-answers")]
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
 /// A check of files, without what it blocks.

@@ -205,6 +205,9 @@ mod tests {
             }
             Ok(true)
         }
+        fn permissions(&mut self, path: &str) -> Result<Vec<xenstore::Permission>, Error> {
+            Err(Error::NotFound(path.to_owned()))
+        }
         fn describe(&self) -> String {
             "a test".to_owned()
         }
