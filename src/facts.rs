@@ -7,3 +7,5 @@ pub mod os;
 pub mod packages;
 pub mod processes;
 pub mod tools;
+#[cfg(test)]
+pub(crate) mod tree;
