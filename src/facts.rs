@@ -2,7 +2,9 @@
 //! Processes alone are live. Facts judge nothing: that is what checks do.
 
 pub mod agents;
+pub mod hypervisor;
 pub mod init;
+pub mod kernel;
 pub mod os;
 pub mod packages;
 pub mod processes;
