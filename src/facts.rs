@@ -2,6 +2,7 @@
 //! Processes alone are live. Facts judge nothing: that is what checks do.
 
 pub mod agents;
+pub mod boot;
 pub mod hypervisor;
 pub mod init;
 pub mod kernel;
