@@ -4,6 +4,7 @@
 pub mod agents;
 pub mod boot;
 pub mod hypervisor;
+pub mod identity;
 pub mod init;
 pub mod kernel;
 pub mod os;

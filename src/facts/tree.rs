@@ -8,7 +8,6 @@ use crate::root::Root;
 /// A tree that is removed when it is dropped.
 pub(crate) struct Tree(tempfile::TempDir);
 
-#[expect(clippy::disallowed_methods, reason = "makes the files that Root looks at")]
 impl Tree {
     /// Makes a tree with these files.
     pub(crate) fn of<B: AsRef<[u8]>>(files: &[(&str, B)]) -> Self {

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::{list_opt, read_opt, with_store};
 use crate::check::Finding;
 use crate::facts::agents::Kind;
+use crate::net::host::HostNic;
 use crate::target::Target;
 use crate::xenstore::{Error, Xenstore};
 
@@ -15,6 +16,8 @@ const AUTOMATION: &str = "vm-data/user-metadata/rackconnect_automation_status";
 
 /// Keys of network data that are looked at: a guest has at most a handful of interfaces.
 const KEYS_MAX: usize = 256;
+/// Faults of one key that are shown.
+const SHOWN: usize = 4;
 
 pub(super) fn provider_known(target: &Target) -> Result<Vec<Finding>> {
     let exits = target.agents().all.iter().any(|agent| agent.kind == Kind::Nova2);
@@ -38,6 +41,7 @@ fn provider(provider: Option<&str>, exits: bool) -> Finding {
 }
 
 pub(super) fn host_network_data(target: &Target) -> Result<Vec<Finding>> {
+    let dies = target.agents().all.iter().any(|agent| agent.kind == Kind::Nova2);
     with_store(target, |store| {
         let keys = list_opt(store, NETWORKING)?;
         if keys.is_empty() {
@@ -48,7 +52,7 @@ pub(super) fn host_network_data(target: &Target) -> Result<Vec<Finding>> {
                     .mend("ask the host to write it anew (nova: inject-network-info), or restart the guest"),
             ]);
         }
-        let problems = problems(store, &keys)?;
+        let problems = problems(store, &keys, dies)?;
         if problems.is_empty() {
             let count = keys.len();
             let noun = if count == 1 { "interface" } else { "interfaces" };
@@ -57,41 +61,52 @@ pub(super) fn host_network_data(target: &Target) -> Result<Vec<Finding>> {
                     .seen(NETWORKING, keys.join(" ")),
             ]);
         }
-        Ok(problems.iter().map(invalid).collect())
+        Ok(problems.iter().map(|(key, texts)| invalid(key, texts)).collect())
     })
 }
 
-/// A value that does not parse.
-#[derive(Debug, PartialEq, Eq)]
-struct Problem {
-    /// The key in `vm-data/networking`: a MAC without colons.
-    key: String,
-    /// The field and what is wrong with it.
-    text: String,
-}
-
-/// Returns what is wrong with the values. Until the strict parser of `net` is here, only: are they JSON objects.
-fn problems(store: &mut dyn Xenstore, keys: &[String]) -> Result<Vec<Problem>, Error> {
+/// Returns the keys whose values cannot be read as they stand, and what is wrong with each. With `dies` also what
+/// an agent of line 2.x, which is installed, dies on.
+fn problems(
+    store: &mut dyn Xenstore,
+    keys: &[String],
+    dies: bool,
+) -> Result<Vec<(String, Vec<String>)>, Error> {
     let mut problems = Vec::new();
     for key in keys.iter().take(KEYS_MAX) {
+        // It may have been taken away since it was listed.
         let Some(value) = read_opt(store, &format!("{NETWORKING}/{key}"))? else { continue };
-        let text = match serde_json::from_str::<serde_json::Value>(&value) {
-            Ok(value) if value.is_object() => continue,
-            Ok(_) => "not a JSON object".to_owned(),
-            Err(e) => format!("not JSON: {e}"),
+        let words = |field: &str, text: &str| {
+            if field.is_empty() { text.to_owned() } else { format!("{field}: {text}") }
         };
-        problems.push(Problem { key: key.clone(), text });
+        let read = HostNic::parse(key, value.as_bytes()).problems;
+        let mut texts: Vec<String> =
+            read.iter().map(|problem| words(&problem.field, &problem.text)).collect();
+        texts.extend(deadly(&value).filter(|_| dies).map(str::to_owned));
+        if !texts.is_empty() {
+            problems.push((key.clone(), texts));
+        }
     }
     Ok(problems)
 }
 
-fn invalid(problem: &Problem) -> Finding {
-    let Problem { key, text } = problem;
-    Finding::fail(format!("the host's data for {key} is invalid"))
+/// What is valid but kills agent 2.x where it writes ifcfg files or /etc/network/interfaces (novaagent/libs).
+fn deadly(value: &str) -> Option<&'static str> {
+    let record: serde_json::Value = serde_json::from_str(value).ok()?;
+    let members = record.as_object()?;
+    if members.get("routes").is_some_and(serde_json::Value::is_null) {
+        return Some("routes: null");
+    }
+    members.get("label").is_none().then_some("label: missing")
+}
+
+fn invalid(key: &str, texts: &[String]) -> Finding {
+    let path = format!("{NETWORKING}/{key}");
+    let finding = Finding::fail(format!("the host's data for {key} is invalid"))
         .about(key)
         .because("agent 2.x dies on it at every network reset; the value stays for ever")
-        .seen(format!("{NETWORKING}/{key}"), text)
-        .mend("ask the host to write it anew (nova: inject-network-info), or restart the guest")
+        .mend("ask the host to write it anew (nova: inject-network-info), or restart the guest");
+    texts.iter().take(SHOWN).fold(finding, |finding, text| finding.seen(&path, text))
 }
 
 pub(super) fn rackconnect(target: &Target) -> Result<Vec<Finding>> {
@@ -125,7 +140,7 @@ fn rackconnect_role(roles: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory::Memory;
+    use super::super::tests::store;
     use super::*;
     use crate::check::Status;
 
@@ -143,16 +158,30 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_no_object_is_named_by_its_key() {
-        let mut store = Memory::of(&[
-            ("vm-data/networking/BC764E207572", r#"{"label": "public"}"#),
-            ("vm-data/networking/BC764E203B70", r#"{"label": "#),
-            ("vm-data/networking/BC764E203B71", "[]"),
-        ]);
+    fn a_value_that_cannot_be_read_is_named_by_its_key_and_field() {
+        let mut store = store(
+            r#"{"vm-data": {"networking": {
+                "BC764E207572": "{\"label\": \"public\", \"mac\": \"bc:76:4e:20:75:72\"}",
+                "BC764E203B70": "[]",
+                "BC764E203B71": "{\"label\": \"x\", \"dns\": [\"10.0.0.300\"]}",
+                "BC764E203B72": "{\"label\": \"x\", \"routes\": null}",
+                "BC764E203B73": "{\"mac\": \"bc:76:4e:20:3b:73\"}"
+            }}}"#,
+        );
         let keys = store.list(NETWORKING).unwrap();
-        let problems = problems(&mut store, &keys).unwrap();
-        let keys: Vec<_> = problems.iter().map(|problem| problem.key.as_str()).collect();
-        assert_eq!(keys, ["BC764E203B70", "BC764E203B71"]);
+        let mut read = |dies| {
+            let problems = problems(&mut *store, &keys, dies).unwrap();
+            problems.iter().map(|(key, texts)| format!("{key} {}", texts.join(", "))).collect::<Vec<_>>()
+        };
+        let [mut tolerant, mut strict] = [false, true].map(&mut read);
+        tolerant.sort();
+        strict.sort();
+        let invalid = ["BC764E203B70 not a JSON object", "BC764E203B71 dns[0]: \"10.0.0.300\" is no address"];
+        assert_eq!(tolerant, invalid);
+        assert_eq!(
+            strict,
+            [&invalid[..], &["BC764E203B72 routes: null", "BC764E203B73 label: missing"]].concat()
+        );
     }
 
     #[test]

@@ -26,8 +26,8 @@ const REQUESTS_MAX: usize = 32;
 const ANSWERS_MAX: usize = 200;
 /// The end of the log that is read, in bytes: the last start of the agent and what came after it.
 const LOG_TAIL: u64 = 256 << 10;
-/// How long a request is watched; a check has two seconds.
-const WATCH: Duration = Duration::from_millis(1200);
+/// How long a request is watched, on top of the check's own time.
+pub(super) const WATCH: Duration = Duration::from_millis(1200);
 
 /// What nova, its dom0 plugin and the provider's tools send.
 const COMMANDS: [&str; 9] = [
@@ -205,7 +205,7 @@ fn collected(count: usize) -> Finding {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::memory::Memory;
+    use super::super::tests::store;
     use super::*;
     use crate::check::Status;
 
@@ -248,9 +248,10 @@ mod tests {
 
     #[test]
     fn a_request_that_stays_is_a_fault_without_an_agent_and_a_note_with_one() {
-        let mut store = Memory::of(&[("data/host/U-1", r#"{"name": "version", "value": ""}"#)]);
-        let requests = Request::all(&mut store).unwrap();
-        let left = still_there(&mut store, requests.clone()).unwrap();
+        let mut store = store(r#"{"data": {"host": {"U-1": "{\"name\": \"version\", \"value\": \"\"}"}}}"#);
+        let requests = Request::all(&mut *store).unwrap();
+        assert_eq!(requests.len(), 1);
+        let left = still_there(&mut *store, requests.clone()).unwrap();
         assert_eq!(left, requests);
         assert_eq!(left[0].stuck("", true), None);
         assert_eq!((left[0].waits(true).status, left[0].waits(false).status), (Status::Note, Status::Fail));

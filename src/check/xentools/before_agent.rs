@@ -5,7 +5,7 @@
 use anyhow::Result;
 
 use crate::check::Finding;
-use crate::facts::init::{Init, Service};
+use crate::facts::init::{Enabled, Init, Service};
 use crate::facts::os::Base;
 use crate::facts::tools::Tool;
 use crate::target::Target;
@@ -47,7 +47,7 @@ pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
         return Ok(vec![by_header(&agent, tool)]);
     }
     let mut levels = Vec::new();
-    for (dir, number) in starts(&agent) {
+    for (dir, number) in entered(&agent) {
         let names = target.root.read_dir(dir)?.into_iter().map(|entry| entry.name).collect();
         levels.push(Level { dir: dir.clone(), agent: *number, tool: number_in(tool, dir), names });
     }
@@ -64,11 +64,20 @@ struct Level {
 }
 
 fn starts_at_boot(service: &Service) -> bool {
-    matches!(service.enabled, crate::facts::init::Enabled::Yes(_))
+    matches!(service.enabled, Enabled::Yes(_))
 }
 
 fn starts(service: &Service) -> &[(String, u32)] {
     service.order.as_ref().map_or(&[], |order| &order.starts)
+}
+
+/// The start links that count: those of the runlevel that boot enters, whose link is what enables the agent.
+fn entered(agent: &Service) -> Vec<&(String, u32)> {
+    let Enabled::Yes(source) = &agent.enabled else { return Vec::new() };
+    let is_entered =
+        |start: &&(String, u32)| source.strip_prefix(&start.0).is_some_and(|rest| rest.starts_with('/'));
+    let entered: Vec<_> = starts(agent).iter().filter(is_entered).collect();
+    if entered.is_empty() { starts(agent).iter().collect() } else { entered }
 }
 
 fn number_in(service: &Service, dir: &str) -> Option<u32> {
@@ -169,7 +178,7 @@ fn fail(title: String) -> Finding {
 mod tests {
     use super::*;
     use crate::check::Status;
-    use crate::facts::init::{Enabled, Order};
+    use crate::facts::init::Order;
 
     fn script(name: &str, after: &[&str]) -> Service {
         Service {
@@ -217,6 +226,18 @@ mod tests {
             let status = if title.contains("right before") { Status::Ok } else { Status::Fail };
             assert_eq!((finding.status, finding.title.as_str()), (status, title));
         }
+    }
+
+    #[test]
+    fn only_the_runlevel_that_boot_enters_counts() {
+        let starts = vec![("etc/rc2.d".to_owned(), 15), ("etc/rc3.d".to_owned(), 20)];
+        let agent = |source: &str| Service {
+            enabled: Enabled::Yes(source.to_owned()),
+            order: Some(Order { starts: starts.clone(), ..Order::default() }),
+            ..script("nova-agent", &[])
+        };
+        assert_eq!(entered(&agent("etc/rc3.d/S20nova-agent")), [&starts[1]]);
+        assert_eq!(entered(&agent("etc/init.d/nova-agent")), [&starts[0], &starts[1]]);
     }
 
     #[test]
