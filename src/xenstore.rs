@@ -6,7 +6,7 @@
 
 mod bus;
 mod channel;
-mod tree;
+pub(crate) mod tree;
 mod wire;
 
 use std::io::Read;

@@ -16,7 +16,7 @@ pub(super) const DUMP_MAX: usize = 4 << 20;
 
 /// A store that only this program sees.
 #[derive(Debug)]
-pub(super) struct Tree {
+pub(crate) struct Tree {
     name: String,
     top: Node,
 }
@@ -29,7 +29,7 @@ struct Node {
 
 impl Tree {
     /// Returns the store of a dump; `name` is what its file is called.
-    pub(super) fn parse(name: &str, dump: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn parse(name: &str, dump: &[u8]) -> Result<Self, Error> {
         let fault = |why: String| Error::Protocol(format!("reading the XenStore dump {name}: {why}"));
         if dump.len() > DUMP_MAX {
             return Err(Error::TooBig(format!(
