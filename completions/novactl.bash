@@ -16,6 +16,9 @@ _novactl() {
             ",$1")
                 cmd="novactl"
                 ;;
+            novactl,check-xentools)
+                cmd="novactl__subcmd__check__subcmd__xentools"
+                ;;
             novactl,doctor)
                 cmd="novactl__subcmd__doctor"
                 ;;
@@ -24,6 +27,9 @@ _novactl() {
                 ;;
             novactl,help)
                 cmd="novactl__subcmd__help"
+                ;;
+            novactl__subcmd__help,check-xentools)
+                cmd="novactl__subcmd__help__subcmd__check__subcmd__xentools"
                 ;;
             novactl__subcmd__help,doctor)
                 cmd="novactl__subcmd__help__subcmd__doctor"
@@ -41,8 +47,38 @@ _novactl() {
 
     case "${cmd}" in
         novactl)
-            opts="-v -q -h -V --root --xenstore --format --color --verbose --quiet --help --version doctor explain help"
+            opts="-v -q -h -V --root --xenstore --format --color --verbose --quiet --help --version doctor check-xentools explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --xenstore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__check__subcmd__xentools)
+            opts="-v -q -h --strict --root --xenstore --format --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -143,8 +179,22 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__help)
-            opts="doctor explain help"
+            opts="doctor check-xentools explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__help__subcmd__check__subcmd__xentools)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -1,5 +1,6 @@
 //! The command line: options only, and which file runs each command.
 
+mod check_xentools;
 mod diagnosis;
 mod doctor;
 mod explain;
@@ -67,6 +68,8 @@ pub struct Global {
 pub enum Command {
     /// Find what is wrong, say what mends it and which recovery route applies
     Doctor(doctor::Doctor),
+    /// Check the XenServer Tools, link by link from the hypervisor to the host
+    CheckXentools(check_xentools::CheckXentools),
     /// Say what a check means, why it matters and how to mend it by hand
     Explain(explain::Explain),
 }
@@ -101,6 +104,7 @@ impl Global {
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Doctor(doctor) => doctor.run(&cli.global),
+        Command::CheckXentools(check_xentools) => check_xentools.run(&cli.global),
         Command::Explain(explain) => explain.run(&cli.global),
     }
 }

@@ -72,6 +72,12 @@ impl Target {
         self.source != Source::None
     }
 
+    /// Whether the store was named by the caller, instead of being looked for: it then stands for Xen, also in a
+    /// container or under a root.
+    pub fn store_is_named(&self) -> bool {
+        matches!(self.source, Source::Path(_))
+    }
+
     /// Returns the distribution, init system and release, from files.
     pub fn os(&self) -> &Os {
         self.os.get_or_init(|| Os::of(&self.root))
