@@ -114,7 +114,6 @@ fn systemd_agrees_on_what_is_wrong_with_each_tree() -> Result<()> {
 }
 
 #[test]
-#[ignore = "until the checks are here"]
 fn a_healthy_tree_is_silent_and_of_each_fault_nothing_else_is_found() -> Result<()> {
     let tree = match tree()? {
         Ok(tree) => tree,

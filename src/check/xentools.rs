@@ -124,7 +124,7 @@ fn weight(agents: &Agents, init: Init) -> Weight {
     let depends = agents.all.iter().any(|agent| match agent.kind {
         AgentKind::Nova1 => true,
         AgentKind::Nova2 => by_script,
-        AgentKind::Novactl | AgentKind::Windows | AgentKind::None => false,
+        AgentKind::Novactl | AgentKind::Windows => false,
     });
     if depends { Weight::Agent } else { Weight::View }
 }

@@ -188,15 +188,6 @@ impl Services {
         Ok(self.init == Init::Systemd && self.units(root)?.reached(root)?.contains_key(name))
     }
 
-    /// Returns a systemd unit by its full name (`network-online.target`) with its drop-ins, or `None` when there is
-    /// none.
-    ///
-    /// # Errors
-    /// A file of it cannot be read.
-    pub fn unit(&self, _root: &Root, _name: &str) -> Result<Option<Unit>> {
-        Ok(None)
-    }
-
     /// Returns what the running init system says of a service; `None` when it is not systemd.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{list_opt, read_opt, with_store};
 use crate::check::Finding;
-use crate::facts::processes::Process;
+use crate::facts::agents::process;
 use crate::target::Target;
 use crate::xenstore::{Error, Xenstore};
 
@@ -49,7 +49,7 @@ pub(super) fn requests_answered(target: &Target) -> Result<Vec<Finding>> {
             return Ok(vec![Finding::ok("no request waits").seen(REQUESTS, "empty")]);
         }
         let log = target.root.tail_opt(LOG, LOG_TAIL)?.map(|tail| tail.text).unwrap_or_default();
-        let agent_runs = target.processes().iter().any(is_agent);
+        let agent_runs = target.processes().iter().any(|process| process::kind_of(process).is_some());
         let judge = |request: &Request| request.stuck(&log, agent_runs);
         let mut findings: Vec<Finding> = requests.iter().filter_map(judge).collect();
         let waiting: Vec<Request> = requests.into_iter().filter(|request| judge(request).is_none()).collect();
@@ -162,16 +162,6 @@ fn taken_up(log: &str, id: &str, agent_runs: bool) -> Option<(String, usize)> {
     line.filter(|_| ended).map(|line| (line.to_owned(), times))
 }
 
-/// Whether a process is an agent: nova-agent of either line, under an interpreter or not, or this program's.
-fn is_agent(process: &Process) -> bool {
-    let name = |arg: &String| {
-        let name = arg.rsplit('/').next().unwrap_or_default();
-        name == "nova-agent" || name == "nova-agent.py" || name == "novaagent"
-    };
-    let is_own = process.name == "novactl" && process.argv.get(1).is_some_and(|verb| verb == "agent");
-    process.name == "nova-agent" || is_own || process.argv.iter().take(3).any(name)
-}
-
 /// Watches requests until they are gone or the time is over; returns those that are still there.
 fn still_there(store: &mut dyn Xenstore, mut waiting: Vec<Request>) -> Result<Vec<Request>, Error> {
     let end = Instant::now() + WATCH;
@@ -266,26 +256,6 @@ mod tests {
         assert_eq!(left, requests);
         assert_eq!(left[0].stuck("", true), None);
         assert_eq!((left[0].waits(true).status, left[0].waits(false).status), (Status::Note, Status::Fail));
-    }
-
-    #[test]
-    fn an_agent_is_known_under_any_interpreter() {
-        let process = |name: &str, argv: &[&str]| Process {
-            pid: 1,
-            name: name.to_owned(),
-            exe: None,
-            argv: argv.iter().map(ToString::to_string).collect(),
-            started: 0,
-        };
-        for (process, expected) in [
-            (process("python3", &["/usr/bin/python3", "/usr/bin/nova-agent", "-l", "info"]), true),
-            (process("nova-agent", &["/usr/sbin/nova-agent", "-n"]), true),
-            (process("novactl", &["novactl", "agent", "run"]), true),
-            (process("novactl", &["novactl", "doctor"]), false),
-            (process("tail", &["tail", "-f", "/var/log/nova-agent.log"]), false),
-        ] {
-            assert_eq!(is_agent(&process), expected, "{process:?}");
-        }
     }
 
     #[test]

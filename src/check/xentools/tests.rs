@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::check::Status;
-use crate::facts::agents::Agent;
+use crate::facts::agents::tests::agent as agent_of;
 use crate::facts::os::Family;
 use crate::facts::tools::Kind;
 
@@ -39,7 +39,7 @@ fn first_command(finding: &Finding) -> String {
 
 #[test]
 fn the_tools_weigh_as_much_as_the_agent_needs_them() {
-    let agent = |kind| Agents { all: vec![Agent { kind, version: None, program: String::new() }] };
+    let agent = |kind| Agents { all: vec![agent_of(kind, "2.1.25", Vec::new())], ..Agents::default() };
     for (agents, init, expected) in [
         (agent(AgentKind::Nova1), Init::Systemd, Weight::Agent),
         (agent(AgentKind::Nova2), Init::Systemd, Weight::View),
