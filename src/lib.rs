@@ -16,6 +16,7 @@ pub mod cli;
 pub mod exec;
 pub mod facts;
 pub mod net;
+pub mod plan;
 pub mod report;
 pub mod root;
 pub mod route;

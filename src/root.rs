@@ -8,6 +8,8 @@
 //! Paths are written relative to the root, with or without a leading slash: `etc/passwd` and `/etc/passwd` are
 //! the same file. This module refuses to judge what it reads.
 
+mod write;
+
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{Read, Seek, SeekFrom};
@@ -18,6 +20,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+
+pub use write::{FileNode, Node};
 
 /// The largest file that is read whole, in bytes. Configuration is far below it; logs are read by their tail.
 pub const READ_MAX: u64 = 16 << 20;
