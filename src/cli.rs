@@ -1,9 +1,11 @@
 //! The command line: options only, and which file runs each command.
 
+mod change;
 mod diagnosis;
 mod doctor;
 mod explain;
 pub mod trouble;
+mod undo;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -69,6 +71,8 @@ pub enum Command {
     Doctor(doctor::Doctor),
     /// Say what a check means, why it matters and how to mend it by hand
     Explain(explain::Explain),
+    /// List what was changed, take a change back, or keep one
+    Undo(undo::Undo),
 }
 
 impl Global {
@@ -102,6 +106,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Doctor(doctor) => doctor.run(&cli.global),
         Command::Explain(explain) => explain.run(&cli.global),
+        Command::Undo(undo) => undo.run(&cli.global),
     }
 }
 

@@ -84,7 +84,13 @@ fn quiet() -> Interrupt {
 #[test]
 fn undo_brings_back_content_mode_time_links_and_directories() {
     let guest = Guest::new();
-    rustix::fs::setxattr(guest.dir.path().join("etc/old"), "user.label", b"x", rustix::fs::XattrFlags::empty()).unwrap();
+    rustix::fs::setxattr(
+        guest.dir.path().join("etc/old"),
+        "user.label",
+        b"x",
+        rustix::fs::XattrFlags::empty(),
+    )
+    .unwrap();
     let before = guest.picture();
     let journal = Journal::open(&guest.target.root).unwrap();
     let before_with_dirs = guest.picture();
@@ -116,7 +122,12 @@ fn making_and_showing_a_plan_changes_nothing() {
     assert_eq!(guest.picture(), before);
     assert_eq!(
         preview.files.iter().map(|c| (c.path.as_str(), c.action)).collect::<Vec<_>>(),
-        [("/etc/old", "write"), ("/etc/new/deep/file", "write"), ("/etc/gone", "remove"), ("/etc/there", "link")]
+        [
+            ("/etc/old", "write"),
+            ("/etc/new/deep/file", "write"),
+            ("/etc/gone", "remove"),
+            ("/etc/there", "link")
+        ]
     );
     assert!(preview.files[0].diff.contains("-two\n+TWO\n"), "{}", preview.files[0].diff);
 }
@@ -287,7 +298,8 @@ fn the_oldest_entries_beyond_ten_are_dropped() {
     let guest = Guest::new();
     let journal = Journal::open(&guest.target.root).unwrap();
     for number in 0..12 {
-        let plan = Plan { files: vec![FileChange::write("etc/old", format!("{number}\n"))], ..plan_of_nothing() };
+        let plan =
+            Plan { files: vec![FileChange::write("etc/old", format!("{number}\n"))], ..plan_of_nothing() };
         guest.prepared(plan).apply(&guest.target, &journal, &quiet()).unwrap().keep(None).unwrap();
     }
     assert_eq!(journal::list(&guest.target.root).unwrap().len(), 10);
@@ -300,7 +312,10 @@ fn a_full_file_system_leaves_every_file_as_it_was() {
     std::fs::write(tmpfs.0.join("conf"), "old\n").unwrap();
     let journal = Journal::open(&target.root).unwrap();
     let big = vec![b'x'; 4 << 20];
-    let plan = Plan { files: vec![FileChange::write("conf", "new\n"), FileChange::write("big", big)], ..plan_of_nothing() };
+    let plan = Plan {
+        files: vec![FileChange::write("conf", "new\n"), FileChange::write("big", big)],
+        ..plan_of_nothing()
+    };
     let error = plan.prepare(&target.root).unwrap().apply(&target, &journal, &quiet()).unwrap_err();
     assert!(matches!(error, ApplyError::RolledBack(_)), "{error}");
     assert_eq!(std::fs::read_to_string(tmpfs.0.join("conf")).unwrap(), "old\n");

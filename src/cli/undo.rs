@@ -1,0 +1,141 @@
+//! `novactl undo`: the journal, and taking a change back.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::change::{self, Consent, Request};
+use super::trouble::Trouble;
+use super::{Global, say};
+use crate::plan::journal::{self, Journal, Record, State};
+use crate::plan::{self, Edits};
+use crate::report::{Exit, Report, nagios};
+use crate::root::Root;
+use crate::ui::Ui;
+
+const EXAMPLES: &str = "\
+Examples:
+  novactl undo --list
+  novactl undo                      take the newest change back
+  novactl undo 20261121T231500Z-reset-network
+  novactl undo --keep               keep a change that would revert by itself
+  novactl undo --root /mnt/rescue   on a mounted disk
+
+Files come back byte for byte, with mode, owner, time and extended attributes.";
+
+/// Options of `undo`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Undo {
+    /// The change, as --list names it [default: the newest]
+    #[arg(value_name = "ID")]
+    id: Option<String>,
+    /// List the journal
+    #[arg(long, conflicts_with_all = ["keep", "id"])]
+    list: bool,
+    /// Keep a change that would take itself back
+    #[arg(long)]
+    keep: bool,
+    /// Also when a file was edited since; the edit stays in the journal
+    #[arg(long)]
+    force: bool,
+    /// How far it may go.
+    #[command(flatten)]
+    consent: Consent,
+}
+
+impl Undo {
+    pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
+        let target = global.target()?;
+        if self.list {
+            return say(
+                global,
+                &Listing { schema: "novactl.journal/1", changes: journal::list(&target.root)? },
+            );
+        }
+        let journal = change::begin(global, &target, &self.consent)?;
+        let record = self.find(&target.root)?;
+        if self.keep {
+            return keep(global, journal, record);
+        }
+        let edits = if self.force { Edits::Overwrite } else { Edits::Refuse };
+        let request = Request {
+            plan: plan::undo(&target.root, &record, edits)?,
+            verify: &|_| Vec::new(),
+            findings: Vec::new(),
+            interfaces: None,
+            revert_after: None,
+        };
+        let report = change::carry_out(global, &target, &self.consent, journal.as_ref(), request)?;
+        if let (Some(journal), Exit::Ok) = (journal, report.exit()) {
+            plan::remove_made_dirs(&target.root, &record)?;
+            journal.save(&Record { state: State::Undone, revert_at: None, ..record })?;
+        }
+        say(global, &report)
+    }
+
+    fn find(&self, root: &Root) -> anyhow::Result<Record> {
+        let records = journal::list(root)?;
+        let wanted = |record: &&Record| match (&self.id, self.keep) {
+            (Some(id), _) => record.id == *id,
+            (None, true) => record.revert_at.is_some(),
+            (None, false) => record.state == State::Done && record.verb != "undo",
+        };
+        records.iter().rev().find(wanted).cloned().ok_or_else(|| {
+            let text = match (&self.id, self.keep) {
+                (Some(id), _) => format!("the journal has no change {id:?}"),
+                (None, true) => "no change would take itself back".to_owned(),
+                (None, false) => "the journal has no change to take back".to_owned(),
+            };
+            Trouble::new(text, "novactl undo --list shows the journal", Exit::CannotJudge).into()
+        })
+    }
+}
+
+fn keep(global: &Global, journal: Option<Journal<'_>>, record: Record) -> anyhow::Result<ExitCode> {
+    let record = Record { revert_at: None, ..record };
+    if let Some(journal) = journal {
+        journal.save(&record)?;
+    }
+    say(global, &Listing { schema: "novactl.journal/1", changes: vec![record] })
+}
+
+#[derive(Serialize)]
+struct Listing {
+    schema: &'static str,
+    changes: Vec<Record>,
+}
+
+impl Report for Listing {
+    fn human(&self, ui: &mut Ui) -> io::Result<()> {
+        if self.changes.is_empty() {
+            return ui.line("nothing was changed by novactl");
+        }
+        for record in self.changes.iter().rev() {
+            let state = match (record.state, record.revert_at) {
+                (State::Done, Some(_)) => "reverts by itself",
+                (State::Done, None) => "made",
+                (State::Undone, _) => "taken back",
+                (State::Open, _) => "interrupted",
+            };
+            ui.line(&format!("{}  {state}: {}", record.id, record.title))?;
+            for file in &record.files {
+                ui.line(&format!("  /{}", file.path))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn nagios(&self) -> nagios::Line {
+        let open = self.changes.iter().filter(|record| record.state == State::Open).count();
+        let state = if open > 0 { nagios::State::Warning } else { nagios::State::Ok };
+        let text = format!("{} changes, {open} interrupted", self.changes.len());
+        nagios::Line { service: "UNDO", state, text, perfdata: Vec::new() }
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Ok
+    }
+}
