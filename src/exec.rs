@@ -88,6 +88,23 @@ impl Cmd {
     }
 }
 
+/// Starts a program that outlives this one: no terminal, no input, no output, its end is not waited for.
+///
+/// # Errors
+/// It cannot be started.
+pub fn start_detached(argv: &[&str]) -> Result<()> {
+    let (program, arguments) = argv.split_first().context("running a program without a name")?;
+    #[expect(clippy::disallowed_methods, reason = "this module runs programs")]
+    std::process::Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .with_context(|| format!("starting {}", argv.join(" ")))?;
+    Ok(())
+}
+
 fn capture(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
     let (done, output) = mpsc::channel();
     thread::spawn(move || {

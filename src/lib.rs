@@ -18,6 +18,7 @@ pub mod facts;
 pub mod net;
 pub mod plan;
 pub mod report;
+pub mod revert;
 pub mod root;
 pub mod route;
 pub mod target;

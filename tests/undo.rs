@@ -40,7 +40,7 @@ fn changed(finish: Finish) -> (tempfile::TempDir, String) {
     let id = applied.record().id.clone();
     match finish {
         Finish::Kept => drop(applied.keep(None).unwrap()),
-        Finish::Reverting => drop(applied.keep(Some(u64::MAX)).unwrap()),
+        Finish::RevertingAt(time) => drop(applied.keep(Some(time)).unwrap()),
         Finish::Killed => drop(applied),
     }
     (dir, id)
@@ -48,7 +48,7 @@ fn changed(finish: Finish) -> (tempfile::TempDir, String) {
 
 enum Finish {
     Kept,
-    Reverting,
+    RevertingAt(u64),
     Killed,
 }
 
@@ -152,7 +152,7 @@ fn a_change_that_was_killed_is_taken_back_at_the_next_start() {
 
 #[test]
 fn a_change_that_would_revert_can_be_kept() {
-    let (dir, id) = changed(Finish::Reverting);
+    let (dir, id) = changed(Finish::RevertingAt(u64::MAX));
     let output = undo(dir.path(), &["--keep"]);
     assert_eq!(output.status.code(), Some(0));
     let listing = json(&undo(dir.path(), &["--list", "--format", "json"]));
@@ -161,6 +161,25 @@ fn a_change_that_would_revert_can_be_kept() {
         (&id.into(), &Value::Null)
     );
     assert_eq!(undo(dir.path(), &["--keep"]).status.code(), Some(3));
+}
+
+#[test]
+fn the_process_behind_revert_after_takes_back_what_was_not_kept_and_only_that() {
+    let (dir, id) = changed(Finish::RevertingAt(u64::MAX));
+    assert_eq!(undo(dir.path(), &[&id, "--unless-kept", "0"]).status.code(), Some(0));
+    assert_eq!(motd(dir.path()), "before\n");
+    let (dir, id) = changed(Finish::Kept);
+    assert_eq!(undo(dir.path(), &[&id, "--unless-kept", "0"]).status.code(), Some(0));
+    assert_eq!(motd(dir.path()), "after\n");
+}
+
+#[test]
+fn a_change_whose_revert_was_lost_is_taken_back_at_the_next_start() {
+    let (dir, id) = changed(Finish::RevertingAt(1));
+    let output = undo(dir.path(), &["--yes"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.contains(&format!("{id} was not kept in time")), "{stderr}");
+    assert_eq!(motd(dir.path()), "before\n");
 }
 
 #[test]

@@ -11,10 +11,12 @@ use serde::Serialize;
 use super::Global;
 use super::diagnosis::{TargetFacts, write_finding};
 use super::trouble::{self, Trouble};
+use super::undo;
 use crate::check::{Finding, Status};
-use crate::plan::journal::Journal;
-use crate::plan::{self, ApplyError, Change, Interrupt, Plan};
+use crate::plan::journal::{self, Journal};
+use crate::plan::{self, ApplyError, Change, Edits, Interrupt, Plan};
 use crate::report::{Exit, Report, nagios};
+use crate::revert;
 use crate::target::Target;
 use crate::ui::{self, Answer, Ui};
 
@@ -104,6 +106,12 @@ pub(super) fn begin<'t>(
     for id in plan::recover(target, &journal)? {
         ui::progress(global.volume(), &format!("the change {id} had been interrupted and was taken back"));
     }
+    for record in journal::list(&target.root)?.into_iter().filter(|r| revert::is_overdue(r, now())) {
+        let words = format!("the change {} was not kept in time and is taken back now", record.id);
+        ui::progress(global.volume(), &words);
+        let agreed = Consent { yes: true, ..consent.clone() };
+        undo::take_back(global, target, &agreed, Some(&journal), record, Edits::Overwrite)?;
+    }
     Ok(Some(journal))
 }
 
@@ -172,8 +180,12 @@ pub(super) fn carry_out(
         report.findings.push(bad);
         return report.failed(applied.take_back(cause));
     }
-    let revert_at = request.revert_after.map(|seconds| now() + seconds);
-    applied.keep(revert_at)?;
+    if let Some(seconds) = request.revert_after
+        && let Err(e) = revert::arm(&target.root, &applied.record().id, seconds)
+    {
+        return report.failed(applied.take_back(e.context("starting the process that would revert it")));
+    }
+    applied.keep(request.revert_after.map(|seconds| now().saturating_add(seconds)))?;
     report.revert_after_s = request.revert_after;
     report.result = Outcome::Applied;
     Ok(report)

@@ -6,13 +6,15 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use super::change::{self, Consent, Request};
+use super::change::{self, ChangeReport, Consent, Request};
 use super::trouble::Trouble;
 use super::{Global, say};
 use crate::plan::journal::{self, Journal, Record, State};
 use crate::plan::{self, Edits};
 use crate::report::{Exit, Report, nagios};
+use crate::revert;
 use crate::root::Root;
+use crate::target::Target;
 use crate::ui::Ui;
 
 const EXAMPLES: &str = "\
@@ -41,6 +43,9 @@ pub struct Undo {
     /// Also when a file was edited since; the edit stays in the journal
     #[arg(long)]
     force: bool,
+    /// Wait SECONDS, then take ID back unless it was kept: the process behind --revert-after
+    #[arg(long, value_name = "SECONDS", hide = true, requires = "id")]
+    unless_kept: Option<u64>,
     /// How far it may go.
     #[command(flatten)]
     consent: Consent,
@@ -55,25 +60,29 @@ impl Undo {
                 &Listing { schema: "novactl.journal/1", changes: journal::list(&target.root)? },
             );
         }
+        if let Some(seconds) = self.unless_kept {
+            return self.take_back_unless_kept(global, &target, seconds);
+        }
         let journal = change::begin(global, &target, &self.consent)?;
         let record = self.find(&target.root)?;
         if self.keep {
             return keep(global, journal, record);
         }
         let edits = if self.force { Edits::Overwrite } else { Edits::Refuse };
-        let request = Request {
-            plan: plan::undo(&target.root, &record, edits)?,
-            verify: &|_| Vec::new(),
-            findings: Vec::new(),
-            interfaces: None,
-            revert_after: None,
-        };
-        let report = change::carry_out(global, &target, &self.consent, journal.as_ref(), request)?;
-        if let (Some(journal), Exit::Ok) = (journal, report.exit()) {
-            plan::remove_made_dirs(&target.root, &record)?;
-            journal.save(&Record { state: State::Undone, revert_at: None, ..record })?;
-        }
-        say(global, &report)
+        say(global, &take_back(global, &target, &self.consent, journal.as_ref(), record, edits)?)
+    }
+
+    fn take_back_unless_kept(
+        &self,
+        global: &Global,
+        target: &Target,
+        seconds: u64,
+    ) -> anyhow::Result<ExitCode> {
+        let find = || Ok(journal::list(&target.root)?.into_iter().find(|r| Some(&r.id) == self.id.as_ref()));
+        let Some(record) = revert::wait(find, seconds)? else { return Ok(ExitCode::SUCCESS) };
+        let consent = Consent { dry_run: false, yes: true };
+        let journal = Journal::open(&target.root)?;
+        say(global, &take_back(global, target, &consent, Some(&journal), record, Edits::Overwrite)?)
     }
 
     fn find(&self, root: &Root) -> anyhow::Result<Record> {
@@ -92,6 +101,30 @@ impl Undo {
             Trouble::new(text, "novactl undo --list shows the journal", Exit::CannotJudge).into()
         })
     }
+}
+
+/// Takes a change back and closes its entry.
+pub(super) fn take_back(
+    global: &Global,
+    target: &Target,
+    consent: &Consent,
+    journal: Option<&Journal<'_>>,
+    record: Record,
+    edits: Edits,
+) -> anyhow::Result<ChangeReport> {
+    let request = Request {
+        plan: plan::undo(&target.root, &record, edits)?,
+        verify: &|_| Vec::new(),
+        findings: Vec::new(),
+        interfaces: None,
+        revert_after: None,
+    };
+    let report = change::carry_out(global, target, consent, journal, request)?;
+    if let (Some(journal), Exit::Ok) = (journal, report.exit()) {
+        plan::remove_made_dirs(&target.root, &record)?;
+        journal.save(&Record { state: State::Undone, revert_at: None, ..record })?;
+    }
+    Ok(report)
 }
 
 fn keep(global: &Global, journal: Option<Journal<'_>>, record: Record) -> anyhow::Result<ExitCode> {
