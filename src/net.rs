@@ -1,3 +1,126 @@
-//! The network that the host asks for and the links that exist.
+//! The network: what the host asks for, the links that exist, and what the configuration would make.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `host` | `vm-data/networking`, parsed and validated |
+//! | `links` | the links that exist |
+//!
+//! Everything here looks and parses; nothing judges or writes. The one type that all share is [`Mac`].
 
+pub mod host;
 pub mod links;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+/// An Ethernet address. It prints as Linux does: lower case, with colons.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mac([u8; 6]);
+
+/// A text that is no Ethernet address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotAMac;
+
+impl Mac {
+    /// Returns the address of these bytes, or `None` where they are not six or all of them zero: loopback and the
+    /// like have no address of their own.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let bytes: [u8; 6] = bytes.try_into().ok()?;
+        (bytes != [0; 6]).then_some(Self(bytes))
+    }
+}
+
+impl FromStr for Mac {
+    type Err = NotAMac;
+
+    /// Reads twelve hexadecimal digits in any case: in pairs with `:` or `-` between them, or without anything, as
+    /// in the host's keys.
+    fn from_str(text: &str) -> Result<Self, NotAMac> {
+        let bytes = text.trim().as_bytes();
+        let pairs: Vec<&[u8]> = match bytes.len() {
+            12 => bytes.chunks(2).collect(),
+            17 => bytes.split(|b| matches!(b, b':' | b'-')).collect(),
+            _ => return Err(NotAMac),
+        };
+        if pairs.len() != 6 || pairs.iter().any(|pair| pair.len() != 2) {
+            return Err(NotAMac);
+        }
+        let mut mac = [0; 6];
+        for (byte, pair) in mac.iter_mut().zip(pairs) {
+            let digits = pair.iter().map(|&digit| char::from(digit).to_digit(16));
+            *byte = digits.flatten().fold(0, |sum, digit| sum << 4 | digit as u8);
+            if !pair.iter().all(u8::is_ascii_hexdigit) {
+                return Err(NotAMac);
+            }
+        }
+        Ok(Self(mac))
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Display for NotAMac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not an Ethernet address")
+    }
+}
+
+impl std::error::Error for NotAMac {}
+
+impl Serialize for Mac {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_mac_is_read_in_every_form_that_the_host_and_linux_write() {
+        for text in
+            ["BC764E207572", "bc764e207572", "BC:76:4E:20:75:72", "bc-76-4e-20-75-72", " bc:76:4e:20:75:72\n"]
+        {
+            assert_eq!(text.parse::<Mac>().map(|mac| mac.to_string()), Ok("bc:76:4e:20:75:72".to_owned()));
+        }
+    }
+
+    #[test]
+    fn other_texts_are_no_mac() {
+        for text in [
+            "",
+            "eth0",
+            "bc:76:4e:20:75",
+            "bc:76:4e:20:75:7",
+            "bc76:4e:20:75:720",
+            "+c:76:4e:20:75:72",
+            "öööööö",
+        ] {
+            assert_eq!(text.parse::<Mac>(), Err(NotAMac), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_mac_or_an_error(text in ".{0,20}") {
+            if let Ok(mac) = text.parse::<Mac>() {
+                prop_assert_eq!(mac.to_string().parse::<Mac>(), Ok(mac));
+            }
+        }
+    }
+}
