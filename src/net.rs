@@ -3,12 +3,14 @@
 //! | file | owns |
 //! |---|---|
 //! | `host` | `vm-data/networking`, parsed and validated |
-//! | `links` | the links that exist |
+//! | `links` | the links that exist, from the kernel (`netlink`) or a recorded tree (`sysfs`) |
 //!
 //! Everything here looks and parses; nothing judges or writes. The one type that all share is [`Mac`].
 
 pub mod host;
 pub mod links;
+mod netlink;
+mod sysfs;
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,8 +29,13 @@ impl Mac {
     /// Returns the address of these bytes, or `None` where they are not six or all of them zero: loopback and the
     /// like have no address of their own.
     pub fn of(bytes: &[u8]) -> Option<Self> {
-        let bytes: [u8; 6] = bytes.try_into().ok()?;
-        (bytes != [0; 6]).then_some(Self(bytes))
+        let mac = Self(bytes.try_into().ok()?);
+        (!mac.is_zero()).then_some(mac)
+    }
+
+    /// Whether it is all zeros, which is no address.
+    pub fn is_zero(self) -> bool {
+        self.0 == [0; 6]
     }
 }
 
