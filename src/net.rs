@@ -2,12 +2,16 @@
 //!
 //! | file | owns |
 //! |---|---|
+//! | `intent` | what each NIC is to become |
+//! | `backend` | who reads which files, and how an intent is written for it |
 //! | `host` | `vm-data/networking`, parsed and validated |
 //! | `links` | the links that exist, from the kernel (`netlink`) or a recorded tree (`sysfs`) |
 //!
-//! Everything here looks and parses; nothing judges or writes. The one type that all share is [`Mac`].
+//! Everything here looks, parses and renders; nothing judges or writes. The one type that all share is [`Mac`].
 
+pub mod backend;
 pub mod host;
+pub mod intent;
 pub mod links;
 mod netlink;
 mod sysfs;

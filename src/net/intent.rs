@@ -151,7 +151,13 @@ impl Family {
 /// backticks or dollars, which a shell that reads the file would act on.
 fn one_line(text: &str) -> String {
     let plain = |c: &char| (c.is_ascii_graphic() || *c == ' ') && !"'\"`$\\".contains(*c);
-    text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(plain).take(64).collect::<String>().trim().into()
+    text.chars()
+        .map(|c| if c.is_whitespace() { ' ' } else { c })
+        .filter(plain)
+        .take(64)
+        .collect::<String>()
+        .trim()
+        .into()
 }
 
 #[cfg(test)]
@@ -163,7 +169,9 @@ mod tests {
     }
 
     fn host(records: &[(&str, &str)]) -> HostNetwork {
-        HostNetwork { nics: records.iter().map(|(key, value)| HostNic::parse(key, value.as_bytes())).collect() }
+        HostNetwork {
+            nics: records.iter().map(|(key, value)| HostNic::parse(key, value.as_bytes())).collect(),
+        }
     }
 
     #[test]
@@ -184,7 +192,9 @@ mod tests {
     #[test]
     fn the_public_nic_owns_the_default_route_whatever_the_order() {
         let record = |label, gateway| {
-            format!(r#"{{"label":"{label}","ips":[{{"ip":"10.0.0.5","netmask":"255.0.0.0","enabled":"1"}}],"gateway":{gateway}}}"#)
+            format!(
+                r#"{{"label":"{label}","ips":[{{"ip":"10.0.0.5","netmask":"255.0.0.0","enabled":"1"}}],"gateway":{gateway}}}"#
+            )
         };
         let nics = [nic("eth0", "bc:76:4e:00:00:01"), nic("eth1", "bc:76:4e:00:00:02")];
         let owner = |first: String, second: String| {
