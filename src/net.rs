@@ -10,9 +10,11 @@
 //! Everything here looks, parses and renders; nothing judges or writes. The one type that all share is [`Mac`].
 
 pub mod backend;
+pub mod from;
 pub mod host;
 pub mod intent;
 pub mod links;
+pub mod live;
 mod netlink;
 mod sysfs;
 
