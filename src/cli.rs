@@ -4,6 +4,7 @@ mod change;
 mod diagnosis;
 mod doctor;
 mod explain;
+mod reset_network;
 pub mod trouble;
 mod undo;
 
@@ -69,6 +70,8 @@ pub struct Global {
 pub enum Command {
     /// Find what is wrong, say what mends it and which recovery route applies
     Doctor(doctor::Doctor),
+    /// Configure the NICs as the host says
+    ResetNetwork(reset_network::ResetNetworkArgs),
     /// Say what a check means, why it matters and how to mend it by hand
     Explain(explain::Explain),
     /// List what was changed, take a change back, or keep one
@@ -105,6 +108,7 @@ impl Global {
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Doctor(doctor) => doctor.run(&cli.global),
+        Command::ResetNetwork(reset) => reset.run(&cli.global),
         Command::Explain(explain) => explain.run(&cli.global),
         Command::Undo(undo) => undo.run(&cli.global),
     }

@@ -13,6 +13,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod commands;
 pub mod exec;
 pub mod facts;
 pub mod net;
@@ -21,6 +22,7 @@ pub mod report;
 pub mod revert;
 pub mod root;
 pub mod route;
+pub mod session;
 pub mod target;
 pub mod ui;
 pub mod xenstore;

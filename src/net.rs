@@ -10,6 +10,7 @@
 //! Everything here looks, parses and renders; nothing judges or writes. The one type that all share is [`Mac`].
 
 pub mod backend;
+pub mod drive;
 pub mod from;
 pub mod host;
 pub mod intent;

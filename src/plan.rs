@@ -196,6 +196,11 @@ impl Prepared {
         self.files.is_empty() && self.activate.is_empty() && self.steps.is_empty()
     }
 
+    /// Returns what each path would become.
+    pub(crate) fn results(&self) -> impl Iterator<Item = (&str, &Node)> {
+        self.files.iter().map(|file| (file.path.as_str(), &file.after))
+    }
+
     /// Returns what would change, for people and for JSON.
     pub fn preview(&self) -> Preview {
         let files = self.files.iter().map(|p| Change::of(&p.path, &p.before, &p.after, p.secret)).collect();

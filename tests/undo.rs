@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use novactl::plan::journal::Journal;
+use novactl::plan::journal::{Journal, Turn};
 use novactl::plan::{FileChange, Interrupt, Plan, Secrecy};
 use novactl::target::Target;
 use novactl::xenstore::Source;
@@ -22,7 +22,7 @@ fn changed(finish: Finish) -> (tempfile::TempDir, String) {
     std::fs::write(dir.path().join("etc/motd"), "before\n").unwrap();
     std::fs::write(dir.path().join("etc/shadow"), "root:OLDSECRET:\n").unwrap();
     let target = Target::offline(dir.path(), Source::None).unwrap();
-    let journal = Journal::open(&target.root).unwrap();
+    let journal = Journal::open(&target.root, Turn::Now).unwrap();
     let shadow = FileChange::Write {
         path: "etc/shadow".to_owned(),
         body: b"root:NEWSECRET:\n".to_vec(),

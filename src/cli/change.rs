@@ -13,7 +13,7 @@ use super::diagnosis::{TargetFacts, write_finding};
 use super::trouble::{self, Trouble};
 use super::undo;
 use crate::check::{Finding, Status};
-use crate::plan::journal::{self, Journal};
+use crate::plan::journal::{self, Journal, Turn};
 use crate::plan::{self, ApplyError, Change, Edits, Interrupt, Plan};
 use crate::report::{Exit, Report, nagios};
 use crate::revert;
@@ -102,7 +102,7 @@ pub(super) fn begin<'t>(
     if consent.dry_run {
         return Ok(None);
     }
-    let journal = Journal::open(&target.root).map_err(trouble::no_journal)?;
+    let journal = Journal::open(&target.root, Turn::Now).map_err(trouble::no_journal)?;
     for id in plan::recover(target, &journal)? {
         ui::progress(global.volume(), &format!("the change {id} had been interrupted and was taken back"));
     }
@@ -209,6 +209,16 @@ impl ChangeReport {
             ApplyError::Stuck { .. } => Outcome::Stuck,
         };
         Ok(self)
+    }
+
+    /// Returns after how many seconds it takes itself back.
+    pub(super) fn revert_after(&self) -> Option<u64> {
+        self.revert_after_s
+    }
+
+    /// Notes that somebody kept it.
+    pub(super) fn kept(&mut self) {
+        self.revert_after_s = None;
     }
 
     /// The plan has to be read before the question; the standard output is for the result.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::change::{self, ChangeReport, Consent, Request};
 use super::trouble::Trouble;
 use super::{Global, say};
-use crate::plan::journal::{self, Journal, Record, State};
+use crate::plan::journal::{self, Journal, Record, State, Turn};
 use crate::plan::{self, Edits};
 use crate::report::{Exit, Report, nagios};
 use crate::revert;
@@ -81,7 +81,7 @@ impl Undo {
         let find = || Ok(journal::list(&target.root)?.into_iter().find(|r| Some(&r.id) == self.id.as_ref()));
         let Some(record) = revert::wait(find, seconds)? else { return Ok(ExitCode::SUCCESS) };
         let consent = Consent { dry_run: false, yes: true };
-        let journal = Journal::open(&target.root)?;
+        let journal = Journal::open(&target.root, Turn::Wait)?;
         say(global, &take_back(global, target, &consent, Some(&journal), record, Edits::Overwrite)?)
     }
 
@@ -100,6 +100,18 @@ impl Undo {
             };
             Trouble::new(text, "novactl undo --list shows the journal", Exit::CannotJudge).into()
         })
+    }
+}
+
+/// Keeps the newest change that would take itself back.
+pub(super) fn keep_newest(target: &Target) -> anyhow::Result<()> {
+    let journal = Journal::open(&target.root, Turn::Wait)?;
+    let newest = journal::list(&target.root)?.into_iter().rev().find(|record| record.revert_at.is_some());
+    match newest {
+        Some(record) if record.state == State::Done => journal.save(&Record { revert_at: None, ..record }),
+        _ => {
+            Err(Trouble::new("it was taken back already", "run the command again", Exit::ChangeFailed).into())
+        }
     }
 }
 

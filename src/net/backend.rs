@@ -45,6 +45,11 @@ pub trait Backend: Sync {
     /// A file cannot be read.
     fn configured(&self, root: &Root, nic: &super::intent::Nic) -> Result<Option<NicIntent>>;
 
+    /// Returns the directories whose files the validator reads together.
+    fn reads(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Checks files before they replace the old ones: `staged` is a copy of the configuration with the new files in
     /// place, outside the target. Where the program has a validator (`netplan generate --root-dir`), it is run.
     ///

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use ipnet::IpNet;
 
 use super::intent::{Family, Hop, Intent, NicIntent, RouteIntent};
+use crate::check::{Finding, Topic};
 use crate::exec::Cmd;
 use crate::plan::LiveStep;
 
@@ -97,6 +98,24 @@ impl Live {
     pub fn defaults(&self, family: Family) -> Vec<(Option<&str>, Option<IpAddr>, u32)> {
         let of_family = |r: &&LiveRoute| r.to.prefix_len() == 0 && Family::of(r.to.addr()) == family;
         self.routes.iter().filter(of_family).map(|r| (r.nic.as_deref(), r.via, r.metric)).collect()
+    }
+
+    /// Compares what is up with the intent: a finding per NIC for its addresses and one for its routes.
+    pub fn compare(&self, intent: &Intent) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for nic in &intent.nics {
+            let up = self.addresses_of(&nic.name);
+            let missing = nic.addresses.iter().filter(|net| !up.contains(net)).map(|net| ("missing", net));
+            let strange =
+                up.iter().filter(|net| !nic.addresses.contains(net)).map(|net| ("not the host's", net));
+            let wrong: Vec<_> = missing.chain(strange).map(|(what, net)| (what, net.to_string())).collect();
+            findings.push(judged("addresses-match-host-data", &nic.name, "the addresses", &wrong));
+            let routes = [Family::V4, Family::V6].into_iter().flat_map(|family| nic.routes_of(family));
+            let missing = routes.filter(|route| !self.has_route(&nic.name, route));
+            let wrong: Vec<_> = missing.map(|route| ("missing", route.to.to_string())).collect();
+            findings.push(judged("routes-match-host-data", &nic.name, "the routes", &wrong));
+        }
+        findings
     }
 
     /// Returns the steps from here to the intent: links up, addresses and routes added, then what is not the host's
@@ -212,6 +231,18 @@ impl Live {
             .iter()
             .any(|w| w.to == route.to && metric_of(w) == route.metric && !self.has_route(&nic.name, w))
     }
+}
+
+fn judged(id: &'static str, nic: &str, what: &str, wrong: &[(&str, String)]) -> Finding {
+    let mut finding = if wrong.is_empty() {
+        Finding::ok(format!("{what} of {nic} are the host's"))
+    } else {
+        Finding::fail(format!("{what} of {nic} are not the host's"))
+    };
+    for (problem, net) in wrong {
+        finding = finding.seen(net, *problem);
+    }
+    finding.about(nic).of(id, Topic::Network)
 }
 
 /// A route without a metric has 0 in IPv4 and 1024 in IPv6 (kernel, `IP6_RT_PRIO_USER`).

@@ -102,6 +102,24 @@ pub enum NodeRecord {
     },
 }
 
+/// What to do while another change is being made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Fail: a person tries again.
+    Now,
+    /// Wait: nobody is there to try again.
+    Wait,
+}
+
+impl Turn {
+    fn operation(self) -> FlockOperation {
+        match self {
+            Self::Now => FlockOperation::NonBlockingLockExclusive,
+            Self::Wait => FlockOperation::LockExclusive,
+        }
+    }
+}
+
 /// The journal, locked: one change at a time.
 #[derive(Debug)]
 pub struct Journal<'r> {
@@ -114,11 +132,11 @@ impl<'r> Journal<'r> {
     ///
     /// # Errors
     /// Another novactl changes this target just now, or the journal cannot be written.
-    pub fn open(root: &'r Root) -> Result<Self> {
+    pub fn open(root: &'r Root, turn: Turn) -> Result<Self> {
         root.make_dir(HOME, 0o700)?;
         root.make_dir(DIR, 0o700)?;
         let lock = root.open_lock(LOCK)?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        match rustix::fs::flock(&lock, turn.operation()) {
             Ok(()) => Ok(Self { root, _lock: lock }),
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 bail!("another novactl changes this system just now: wait until it has ended, then try again")

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::anyhow;
 
-use super::journal::{self, Journal, State};
+use super::journal::{self, Journal, State, Turn};
 use super::*;
 use crate::target::Target;
 use crate::xenstore::Source;
@@ -92,7 +92,7 @@ fn undo_brings_back_content_mode_time_links_and_directories() {
     )
     .unwrap();
     let before = guest.picture();
-    let journal = Journal::open(&guest.target.root).unwrap();
+    let journal = Journal::open(&guest.target.root, Turn::Now).unwrap();
     let before_with_dirs = guest.picture();
     let record = guest.prepared(plan()).apply(&guest.target, &journal, &quiet()).unwrap().keep(None).unwrap();
     assert_ne!(guest.picture(), before);
@@ -109,7 +109,7 @@ fn undo_brings_back_content_mode_time_links_and_directories() {
 #[test]
 fn a_plan_that_was_applied_is_empty_the_second_time() {
     let guest = Guest::new();
-    let journal = Journal::open(&guest.target.root).unwrap();
+    let journal = Journal::open(&guest.target.root, Turn::Now).unwrap();
     guest.prepared(plan()).apply(&guest.target, &journal, &quiet()).unwrap().keep(None).unwrap();
     assert!(guest.prepared(plan()).is_empty());
 }
@@ -149,7 +149,7 @@ fn a_secret_is_not_in_the_preview_or_in_debug_output() {
 #[test]
 fn a_file_that_somebody_else_changed_is_refused() {
     let guest = Guest::new();
-    let journal = Journal::open(&guest.target.root).unwrap();
+    let journal = Journal::open(&guest.target.root, Turn::Now).unwrap();
     let prepared = guest.prepared(plan());
     std::fs::write(guest.dir.path().join("etc/old"), "edited\n").unwrap();
     let before = guest.picture();
@@ -161,7 +161,7 @@ fn a_file_that_somebody_else_changed_is_refused() {
 #[test]
 fn undo_does_not_lose_what_was_edited_since() {
     let guest = Guest::new();
-    let journal = Journal::open(&guest.target.root).unwrap();
+    let journal = Journal::open(&guest.target.root, Turn::Now).unwrap();
     let record = guest.prepared(plan()).apply(&guest.target, &journal, &quiet()).unwrap().keep(None).unwrap();
     std::fs::write(guest.dir.path().join("etc/old"), "edited\n").unwrap();
     let error = undo(&guest.target.root, &record, Edits::Refuse).unwrap_err().to_string();
@@ -172,7 +172,7 @@ fn undo_does_not_lose_what_was_edited_since() {
 #[test]
 fn a_change_that_was_interrupted_is_taken_back_at_the_next_start() {
     let guest = Guest::new();
-    let journal = Journal::open(&guest.target.root).unwrap();
+    let journal = Journal::open(&guest.target.root, Turn::Now).unwrap();
     let before = guest.picture();
     // as when the program is killed before it could confirm
     drop(guest.prepared(plan()).apply(&guest.target, &journal, &quiet()).unwrap());
@@ -186,7 +186,7 @@ fn a_change_that_was_interrupted_is_taken_back_at_the_next_start() {
 #[test]
 fn a_signal_between_two_steps_takes_everything_back() {
     let guest = Guest::new();
-    let journal = Journal::open(&guest.target.root).unwrap();
+    let journal = Journal::open(&guest.target.root, Turn::Now).unwrap();
     let before = guest.picture();
     let interrupt = Interrupt::on_signals().unwrap();
     rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
@@ -201,7 +201,7 @@ fn a_signal_between_two_steps_takes_everything_back() {
 #[test]
 fn a_program_that_fails_takes_files_and_earlier_steps_back() {
     let guest = Guest::new().live();
-    let journal = Journal::open(&guest.target.root).unwrap();
+    let journal = Journal::open(&guest.target.root, Turn::Now).unwrap();
     let before = guest.picture();
     let trace = guest.dir.path().join("trace");
     let trace = trace.to_str().unwrap();
@@ -224,7 +224,7 @@ fn a_program_that_fails_takes_files_and_earlier_steps_back() {
 #[test]
 fn programs_of_a_system_that_does_not_run_are_never_run() {
     let guest = Guest::new();
-    let journal = Journal::open(&guest.target.root).unwrap();
+    let journal = Journal::open(&guest.target.root, Turn::Now).unwrap();
     let plan = Plan { activate: vec![Cmd::new(&["false"])], ..plan() };
     assert!(guest.prepared(plan).apply(&guest.target, &journal, &quiet()).is_ok());
 }
@@ -232,7 +232,7 @@ fn programs_of_a_system_that_does_not_run_are_never_run() {
 #[test]
 fn a_change_that_does_not_verify_is_taken_back() {
     let guest = Guest::new();
-    let journal = Journal::open(&guest.target.root).unwrap();
+    let journal = Journal::open(&guest.target.root, Turn::Now).unwrap();
     let before = guest.picture();
     let applied = guest.prepared(plan()).apply(&guest.target, &journal, &quiet()).unwrap();
     let error = applied.take_back(anyhow!("the check still fails"));
@@ -244,15 +244,15 @@ fn a_change_that_does_not_verify_is_taken_back() {
 #[test]
 fn a_second_change_at_the_same_time_is_refused() {
     let guest = Guest::new();
-    let _first = Journal::open(&guest.target.root).unwrap();
-    let error = Journal::open(&guest.target.root).unwrap_err().to_string();
+    let _first = Journal::open(&guest.target.root, Turn::Now).unwrap();
+    let error = Journal::open(&guest.target.root, Turn::Now).unwrap_err().to_string();
     assert!(error.contains("another novactl"), "{error}");
 }
 
 #[test]
 fn a_write_goes_through_a_link_and_the_link_stays() {
     let guest = Guest::new();
-    let journal = Journal::open(&guest.target.root).unwrap();
+    let journal = Journal::open(&guest.target.root, Turn::Now).unwrap();
     let plan = Plan { files: vec![FileChange::write("etc/link", "through\n")], ..plan() };
     guest.prepared(plan).apply(&guest.target, &journal, &quiet()).unwrap().keep(None).unwrap();
     assert_eq!(guest.target.root.node("etc/link").unwrap(), Node::Link("old".to_owned()));
@@ -265,7 +265,7 @@ fn a_link_out_of_the_root_is_written_inside_of_it() {
     let canary = tempfile::tempdir().unwrap();
     symlink(canary.path(), guest.dir.path().join("etc/outside")).unwrap();
     symlink("../../../../../../etc", guest.dir.path().join("up")).unwrap();
-    let journal = Journal::open(&guest.target.root).unwrap();
+    let journal = Journal::open(&guest.target.root, Turn::Now).unwrap();
     let plan = Plan { files: vec![FileChange::write("up/escaped", "x")], ..plan() };
     guest.prepared(plan).apply(&guest.target, &journal, &quiet()).unwrap().keep(None).unwrap();
     assert!(guest.dir.path().join("etc/escaped").is_file());
@@ -296,7 +296,7 @@ fn two_changes_of_one_path_contradict_each_other() {
 #[test]
 fn the_oldest_entries_beyond_ten_are_dropped() {
     let guest = Guest::new();
-    let journal = Journal::open(&guest.target.root).unwrap();
+    let journal = Journal::open(&guest.target.root, Turn::Now).unwrap();
     for number in 0..12 {
         let plan =
             Plan { files: vec![FileChange::write("etc/old", format!("{number}\n"))], ..plan_of_nothing() };
@@ -310,7 +310,7 @@ fn a_full_file_system_leaves_every_file_as_it_was() {
     let Some(tmpfs) = SmallFileSystem::mount() else { return };
     let target = Target::offline(&tmpfs.0, Source::None).unwrap();
     std::fs::write(tmpfs.0.join("conf"), "old\n").unwrap();
-    let journal = Journal::open(&target.root).unwrap();
+    let journal = Journal::open(&target.root, Turn::Now).unwrap();
     let big = vec![b'x'; 4 << 20];
     let plan = Plan {
         files: vec![FileChange::write("conf", "new\n"), FileChange::write("big", big)],
