@@ -28,6 +28,12 @@ _novactl() {
             novactl,help)
                 cmd="novactl__subcmd__help"
                 ;;
+            novactl,reset-network)
+                cmd="novactl__subcmd__reset__subcmd__network"
+                ;;
+            novactl,undo)
+                cmd="novactl__subcmd__undo"
+                ;;
             novactl__subcmd__help,check-xentools)
                 cmd="novactl__subcmd__help__subcmd__check__subcmd__xentools"
                 ;;
@@ -40,6 +46,12 @@ _novactl() {
             novactl__subcmd__help,help)
                 cmd="novactl__subcmd__help__subcmd__help"
                 ;;
+            novactl__subcmd__help,reset-network)
+                cmd="novactl__subcmd__help__subcmd__reset__subcmd__network"
+                ;;
+            novactl__subcmd__help,undo)
+                cmd="novactl__subcmd__help__subcmd__undo"
+                ;;
             *)
                 ;;
         esac
@@ -47,7 +59,7 @@ _novactl() {
 
     case "${cmd}" in
         novactl)
-            opts="-v -q -h -V --root --xenstore --format --color --verbose --quiet --help --version doctor check-xentools explain help"
+            opts="-v -q -h -V --root --xenstore --format --color --verbose --quiet --help --version doctor check-xentools reset-network explain undo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -122,7 +134,7 @@ _novactl() {
                     return 0
                     ;;
                 --topic)
-                    COMPREPLY=($(compgen -W "xen xentools agent interfaces" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "xen xentools agent interfaces network" -- "${cur}"))
                     return 0
                     ;;
                 --root)
@@ -179,7 +191,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__help)
-            opts="doctor check-xentools explain help"
+            opts="doctor check-xentools reset-network explain undo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -241,6 +253,122 @@ _novactl() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__help__subcmd__reset__subcmd__network)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__help__subcmd__undo)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__reset__subcmd__network)
+            opts="-y -v -q -h --from --address --gateway --dns --backend --revert-after --force --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --address)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --gateway)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --backend)
+                    COMPREPLY=($(compgen -W "" -- "${cur}"))
+                    return 0
+                    ;;
+                --revert-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --xenstore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__undo)
+            opts="-y -v -q -h --list --keep --force --unless-kept --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --unless-kept)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --xenstore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

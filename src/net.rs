@@ -2,22 +2,30 @@
 //!
 //! | file | owns |
 //! |---|---|
+//! | `intent` | what each NIC is to become |
+//! | `backend` | who reads which files, and how an intent is written for it |
+//! | `live` | what is up, and the steps from there to an intent |
 //! | `host` | `vm-data/networking`, parsed and validated |
 //! | `links` | the links that exist, from the kernel (`netlink`) or a recorded tree (`sysfs`) |
 //! | `configured` | what the configuration would make, from one file per format (`netplan`, `networkd`, …) |
 //!
-//! Everything here looks and parses; nothing judges or writes. The one type that all share is [`Mac`].
+//! Everything here looks, parses and renders; nothing judges or writes. The one type that all share is [`Mac`].
 
 mod assignments;
+pub mod backend;
 pub mod configured;
 mod containers;
+pub mod drive;
 mod eni;
+pub mod from;
 mod glob;
 pub mod host;
 mod ifcfg;
 mod ini;
+pub mod intent;
 mod keyfile;
 pub mod links;
+pub mod live;
 mod netlink;
 mod netplan;
 mod networkd;

@@ -10,6 +10,7 @@
 
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -21,6 +22,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+
+pub use write::{FileNode, Node};
 
 /// The largest file that is read whole, in bytes. Configuration is far below it; logs are read by their tail.
 pub const READ_MAX: u64 = 16 << 20;

@@ -48,6 +48,12 @@ impl Target {
         Ok(Self::new(Root::open(path)?, false, source))
     }
 
+    /// Returns a tree of which programs are run as if it were the running system's.
+    #[cfg(test)]
+    pub(crate) fn pretending_to_be_live(path: &Path) -> Self {
+        Self::new(Root::open(path).expect("a directory"), true, Source::None)
+    }
+
     fn new(root: Root, live: bool, source: Source) -> Self {
         Self {
             root,

@@ -88,6 +88,11 @@ impl TargetFacts {
         }
     }
 
+    /// Whether it is the running system.
+    pub(super) fn is_live(&self) -> bool {
+        self.mode == "live"
+    }
+
     fn words(&self) -> String {
         let place = if self.mode == "live" { "live" } else { &self.path };
         let rescue = if self.rescue { "  rescue mode" } else { "" };
