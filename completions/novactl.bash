@@ -119,7 +119,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__doctor)
-            opts="-v -q -h --list --only --skip --topic --strict --no-probe --root --xenstore --format --color --verbose --quiet --help"
+            opts="-y -v -q -h --list --only --skip --topic --strict --no-probe --fix --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -21,6 +21,7 @@ use serde::Serialize;
 pub use engine::{Limits, Selection, near, run};
 pub use verdict::{Strictness, Summary, Verdict};
 
+use crate::plan::Plan;
 use crate::target::Target;
 
 /// Every check, cause before symptom: the order of the report.
@@ -46,6 +47,8 @@ pub struct Check {
     pub blocks: &'static [Blocks],
     /// Looks and judges. At least one finding; an error becomes `unknown`.
     pub probe: fn(&Target) -> anyhow::Result<Vec<Finding>>,
+    /// Plans what mends it; `None` where only hands can.
+    pub fix: Option<fn(&Target) -> anyhow::Result<Plan>>,
     /// The page that `explain` prints.
     pub page: &'static str,
 }

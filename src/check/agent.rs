@@ -32,6 +32,7 @@ const FILES: Check = Check {
     needs: Needs::FILES,
     blocks: &[],
     probe: |_| Ok(Vec::new()),
+    fix: None,
     page: "",
 };
 

@@ -97,8 +97,13 @@ fn probe_all(
             found.push(Finding::skipped("does not apply here"));
         }
         let elapsed_us = u64::try_from(before.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let of_check = |f| Finding { id: check.id, topic: check.topic, elapsed_us, ..f };
-        findings.extend(found.into_iter().map(of_check));
+        for finding in &mut found {
+            (finding.id, finding.topic, finding.elapsed_us) = (check.id, check.topic, elapsed_us);
+            if let Some(remedy) = finding.remedy.as_mut() {
+                remedy.fixable = check.fix.is_some();
+            }
+        }
+        findings.extend(found);
     }
     findings
 }
@@ -199,6 +204,7 @@ mod tests {
         needs: Needs::FILES,
         blocks: &[],
         probe: |_| Ok(vec![Finding::ok("fine")]),
+        fix: None,
         page: "",
     };
 

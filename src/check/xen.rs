@@ -26,6 +26,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs { wait: ANSWER_MAX, ..Needs::LIVE },
         blocks: &[Blocks::Xenstore, Blocks::Check("xenbus-device")],
         probe: xen_guest,
+        fix: None,
         page: include_str!("pages/xen-guest.md"),
     },
     Check {
@@ -35,6 +36,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::LIVE,
         blocks: &[Blocks::Xenstore],
         probe: xenbus_device,
+        fix: None,
         page: include_str!("pages/xenbus-device.md"),
     },
     Check {
@@ -44,6 +46,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::FILES,
         blocks: &[],
         probe: kernel_drivers::probe,
+        fix: None,
         page: include_str!("pages/kernel-has-xen-drivers.md"),
     },
     Check {
@@ -54,6 +57,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs { wait: ANSWER_MAX, ..Needs::XENSTORE },
         blocks: &[Blocks::Xenstore],
         probe: xenstore_reachable,
+        fix: None,
         page: include_str!("pages/xenstore-reachable.md"),
     },
     Check {
@@ -63,6 +67,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::XENSTORE,
         blocks: &[],
         probe: host_data::provider_known,
+        fix: None,
         page: include_str!("pages/provider-known.md"),
     },
     Check {
@@ -72,6 +77,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::XENSTORE,
         blocks: &[],
         probe: host_data::host_network_data,
+        fix: None,
         page: include_str!("pages/host-network-data.md"),
     },
     Check {
@@ -81,6 +87,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs { wait: requests::WATCH, ..Needs::LIVE_XENSTORE },
         blocks: &[],
         probe: requests::requests_answered,
+        fix: None,
         page: include_str!("pages/requests-answered.md"),
     },
     Check {
@@ -91,6 +98,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs { wait: ANSWER_MAX, ..Needs::LIVE_XENSTORE },
         blocks: &[],
         probe: requests::answers_collected,
+        fix: None,
         page: include_str!("pages/answers-collected.md"),
     },
     Check {
@@ -100,6 +108,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::XENSTORE,
         blocks: &[],
         probe: host_data::rackconnect,
+        fix: None,
         page: include_str!("pages/rackconnect.md"),
     },
 ];

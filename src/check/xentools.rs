@@ -30,6 +30,7 @@ pub(super) const CHECKS: &[Check] = &[
             let hypervisor = asks.then(|| Hypervisor::of(&target.root));
             Ok(vec![installed(target.tools(), target.os(), hypervisor.as_ref(), weight_of(target))])
         },
+        fix: None,
         page: include_str!("pages/xentools-installed.md"),
     },
     Check {
@@ -42,6 +43,7 @@ pub(super) const CHECKS: &[Check] = &[
             let init = target.services().init;
             Ok(vec![enabled(target.tools(), init, target.os().base, weight_of(target))])
         },
+        fix: None,
         page: include_str!("pages/xentools-enabled.md"),
     },
     Check {
@@ -51,6 +53,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::LIVE,
         blocks: &[Blocks::Check("xentools-reporting")],
         probe: xentools_running,
+        fix: None,
         page: include_str!("pages/xentools-running.md"),
     },
     Check {
@@ -60,6 +63,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::LIVE_XENSTORE,
         blocks: &[],
         probe: reporting::probe,
+        fix: None,
         page: include_str!("pages/xentools-reporting.md"),
     },
     Check {
@@ -69,6 +73,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::FILES,
         blocks: &[],
         probe: before_agent::probe,
+        fix: None,
         page: include_str!("pages/xentools-before-agent.md"),
     },
     Check {
@@ -78,6 +83,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::FILES,
         blocks: &[],
         probe: boot_order::probe,
+        fix: None,
         page: include_str!("pages/boot-order-acyclic.md"),
     },
     Check {
@@ -87,6 +93,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::FILES,
         blocks: &[],
         probe: |target| Ok(single(target.tools(), target.processes())),
+        fix: None,
         page: include_str!("pages/xentools-single.md"),
     },
 ];

@@ -7,10 +7,14 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
+use super::change::{self, Consent, Request};
 use super::diagnosis::{self, Diagnosis};
-use super::{Global, say, trouble};
-use crate::check::{self, Limits, Selection, Status, Strictness, Topic};
+use super::trouble::{self, Trouble};
+use super::{Global, say};
+use crate::check::{self, Check, Finding, Limits, Selection, Status, Strictness, Topic};
+use crate::plan::Plan;
 use crate::report::{Exit, Report, nagios};
+use crate::target::Target;
 use crate::ui::{Ui, Volume};
 
 const EXAMPLES: &str = "\
@@ -44,16 +48,29 @@ pub struct Doctor {
     /// Send no request to the running agent: leaves out agent-answers
     #[arg(long)]
     no_probe: bool,
+    /// Mend what can be mended: shows the change, asks, and looks again
+    #[arg(long)]
+    fix: bool,
+    /// How far --fix may go.
+    #[command(flatten)]
+    consent: Consent,
 }
 
 impl Doctor {
     pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
+        if (self.consent.dry_run || self.consent.yes) && !self.fix {
+            let hint = "add --fix, or leave it out: looking changes nothing and asks nothing";
+            return Err(Trouble::new("--dry-run and --yes go with --fix", hint, Exit::Usage).into());
+        }
         let selection = self.selection()?;
         if self.list {
             return say(global, &CheckList::of(&selection));
         }
         let target = Arc::new(global.target()?);
         let findings = check::run(&target, &selection, Limits::default());
+        if self.fix {
+            return self.mend(global, &target, findings);
+        }
         let strictness = if self.strict { Strictness::Warnings } else { Strictness::Problems };
         let report = DoctorReport {
             diagnosis: Diagnosis::new(&target, findings),
@@ -61,6 +78,38 @@ impl Doctor {
             volume: global.volume(),
         };
         say(global, &report)
+    }
+
+    /// Makes one plan of the fixes of what was found, and looks again at the same checks when it is made.
+    fn mend(&self, global: &Global, target: &Target, findings: Vec<Finding>) -> anyhow::Result<ExitCode> {
+        let journal = change::begin(global, target, &self.consent)?;
+        let fires = |check: &&Check| {
+            check.fix.is_some() && findings.iter().any(|f| f.id == check.id && f.status >= Status::Warn)
+        };
+        let checks: Vec<&Check> = check::all().filter(fires).collect();
+        let mut plan = Plan { verb: "fix", title: "fix what doctor found".to_owned(), ..Plan::default() };
+        for check in &checks {
+            if let Some(fix) = check.fix {
+                plan.merge(fix(target)?)?;
+            }
+        }
+        let ids: Vec<String> = checks.iter().map(|check| check.id.to_owned()).collect();
+        let verify = |_: &Target| match global.target() {
+            // what was known of the target before the change is not true any more
+            Ok(target) => {
+                let same = Selection { only: ids.clone(), ..Selection::default() };
+                check::run(&Arc::new(target), &same, Limits::default())
+            }
+            Err(e) => vec![Finding::fail(format!("{e:#}"))],
+        };
+        let request = Request {
+            plan,
+            verify: if ids.is_empty() { &|_| Vec::new() } else { &verify },
+            findings: findings.into_iter().filter(diagnosis::matters).collect(),
+            interfaces: None,
+            revert_after: None,
+        };
+        say(global, &change::carry_out(global, target, &self.consent, journal.as_ref(), request)?)
     }
 
     fn selection(&self) -> anyhow::Result<Selection> {
