@@ -28,8 +28,11 @@ fn report(output: &Output) -> Value {
     for finding in report["findings"].as_array_mut().unwrap() {
         finding["elapsed_us"] = Value::Null;
     }
-    // the steps of a route name the root
+    // the steps of a route and the commands of a remedy name the root
     report["route"] = Value::Null;
+    for finding in report["findings"].as_array_mut().unwrap() {
+        finding["remedy"] = Value::Null;
+    }
     report
 }
 

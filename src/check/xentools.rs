@@ -146,6 +146,9 @@ fn installed(tools: &Tools, os: &Os, hypervisor: Option<&Hypervisor>, weight: We
     {
         return Finding::skipped(format!("the tools have no use here: this is {platform}"));
     }
+    if let Some(denied) = &tools.denied {
+        return Finding::skipped(format!("needs root: {denied}"));
+    }
     let finding = weight
         .finding("no XenServer Tools are installed")
         .seen("usr/sbin/xe-daemon", "no such file")

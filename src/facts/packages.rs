@@ -10,7 +10,7 @@ use std::io::{Read, Seek, SeekFrom};
 use anyhow::{Context, Result};
 use memchr::memmem;
 
-use crate::root::Root;
+use crate::root::{READ_MAX, Root};
 
 /// An installed package.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ const RECORD_MAX: usize = 512;
 /// # Errors
 /// The package manager's files cannot be read.
 pub fn find(root: &Root, name: &str) -> Result<Option<Package>> {
-    for look in [dpkg, apk, pacman, portage, rpm] {
+    for look in [dpkg, apk, pacman, portage, rpm, yum_log] {
         if let Some((version, source)) = look(root, name)? {
             return Ok(Some(Package { name: name.to_owned(), version, source }));
         }
@@ -110,6 +110,25 @@ fn rpm(root: &Root, name: &str) -> Result<Found> {
         }
     }
     Ok(None)
+}
+
+/// Where rpm's database is gone, yum's log still says what it did last to a package.
+fn yum_log(root: &Root, name: &str) -> Result<Found> {
+    let path = "var/log/yum.log";
+    let Some(tail) = root.tail_opt(path, READ_MAX)? else { return Ok(None) };
+    let done = |line: &str| -> Option<Option<String>> {
+        let (action, package) = ["Installed: ", "Updated: ", "Erased: "]
+            .iter()
+            .find_map(|action| line.split_once(action).map(|(_, package)| (*action, package.trim())))?;
+        // an epoch stands before the name: `1:NAME-VERSION-RELEASE.ARCH`
+        let package = package.split_once(':').map_or(package, |(_, package)| package);
+        let version = package.strip_prefix(name)?.strip_prefix('-')?;
+        let version = version.rsplit_once('.').map_or(version, |(version, _arch)| version);
+        let is_version = version.starts_with(|c: char| c.is_ascii_digit());
+        is_version.then(|| (action != "Erased: ").then(|| version.to_owned()))
+    };
+    let last = tail.text.lines().filter_map(done).next_back().flatten();
+    Ok(last.map(|version| (version, path.to_owned())))
 }
 
 /// Returns the last `NAME\0VERSION\0RELEASE\0`: newer records are usually behind older ones.
@@ -181,6 +200,14 @@ mod tests {
         ] {
             assert_eq!(found(path, text).map(|f| f.0).as_deref(), Some(version), "{path}");
         }
+    }
+
+    #[test]
+    fn yums_log_says_what_was_done_last() {
+        let log = "Dec 01 Installed: nova-agent-2.1.20-1.el7.noarch\nDec 14 Updated: 1:nova-agent-2.1.25-1.el7.noarch\nDec 14 Updated: nova-agent-doc-9-1.noarch\n";
+        assert_eq!(found("var/log/yum.log", log.as_bytes()).map(|f| f.0).as_deref(), Some("2.1.25-1.el7"));
+        let erased = format!("{log}Dec 15 Erased: nova-agent-2.1.25-1.el7.noarch\n");
+        assert_eq!(found("var/log/yum.log", erased.as_bytes()), None);
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Tool {
 pub struct Tools {
     /// Each of them; usually one.
     pub all: Vec<Tool>,
+    /// Why a place could not be looked at: then none found does not mean none there.
+    pub denied: Option<String>,
     /// What the system itself is built for, when a program of it says.
     pub machine: Option<Machine>,
 }
@@ -118,7 +120,9 @@ impl Tools {
     /// Looks for the tools.
     pub fn of(root: &Root, services: &Services) -> Self {
         let all = Kind::ALL.into_iter().filter_map(|kind| Tool::of(root, services, kind)).collect();
-        Self { all, machine: system_machine(root) }
+        let places = Kind::ALL.into_iter().flat_map(Kind::programs);
+        let denied = places.filter_map(|path| root.stat_opt(path).err()).map(|e| format!("{e:#}")).next();
+        Self { all, denied, machine: system_machine(root) }
     }
 }
 

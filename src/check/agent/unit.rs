@@ -8,10 +8,14 @@ use crate::check::Finding;
 use crate::facts::agents::Agent;
 use crate::facts::init::{Init, Service};
 use crate::facts::packages;
+use crate::root::Root;
 use crate::target::Target;
 
 /// The init script of the agent.
 const SCRIPT: &str = "etc/init.d/nova-agent";
+
+/// The file with the point release.
+const RELEASE: &str = "etc/redhat-release";
 
 /// The release of systemd whose generator ignores init scripts that are links (RHEL and CentOS 7.2, December 2015).
 const IGNORES_LINKS: &str = "219-19.el7";
@@ -40,12 +44,18 @@ pub(super) fn is_ignored_link(target: &Target) -> Result<Option<IgnoredLink>> {
     if services.named(&target.root, "nova-agent")?.is_some_and(|service| service.unit.is_some()) {
         return Ok(None);
     }
-    let os = target.os();
     let (source, version) = match packages::find(&target.root, "systemd")? {
         Some(package) => (package.source, package.version),
-        None => (os.source.clone(), os.version.clone()),
+        // os-release of CentOS says 7, this file 7.2.1511
+        None => (RELEASE.to_owned(), release(&target.root)?),
     };
-    Ok(ignores(&os.id, &version).then_some(IgnoredLink { to, source, version }))
+    Ok(ignores(&target.os().id, &version).then_some(IgnoredLink { to, source, version }))
+}
+
+fn release(root: &Root) -> Result<String> {
+    let text = root.text_opt(RELEASE)?.unwrap_or_default();
+    let mut words = text.split_whitespace();
+    Ok(words.find(|word| word.starts_with(|c: char| c.is_ascii_digit())).unwrap_or_default().to_owned())
 }
 
 /// Whether a version of systemd's package, or else the release of the distribution, is the one that ignores links.

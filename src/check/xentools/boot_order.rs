@@ -42,7 +42,7 @@ pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
 
 fn judge(boot: &Boot) -> Vec<Finding> {
     let own: Vec<String> = AGENT_SERVICES.iter().map(|name| format!("{name}.service")).collect();
-    let mut through: Vec<&str> = own.iter().map(String::as_str).chain(["novactl.service"]).collect();
+    let mut through: Vec<&str> = own.iter().map(String::as_str).chain(["novactl-agent.service"]).collect();
     through.extend(AROUND);
     through.extend(boot.names(|name| name.starts_with("cloud-")));
     let cycles = boot.cycles(&through);

@@ -22,7 +22,7 @@ fn tool(kind: Kind, services: Vec<Service>) -> Tool {
 }
 
 fn tools(all: Vec<Tool>) -> Tools {
-    Tools { all, machine: Some(Machine::X86_64) }
+    Tools { all, denied: None, machine: Some(Machine::X86_64) }
 }
 
 fn on() -> Enabled {

@@ -208,8 +208,12 @@ impl Units {
     fn drop_ins_of(&self, name: &str, real: &str) -> Vec<&String> {
         let kind = real.rsplit('.').next().unwrap_or_default();
         let mut merged: BTreeMap<&String, &String> = BTreeMap::new();
-        for of in [Some(real.to_owned()), Some(name.to_owned()), template_of(real), Some(kind.to_owned())] {
-            for (base, path) in of.and_then(|of| self.drop_ins.get(&of)).into_iter().flatten() {
+        let own = [Some(real.to_owned()), Some(name.to_owned()), template_of(real)].into_iter().flatten();
+        // a-b-c.service is also meant by a-b-.service.d and a-.service.d, the longer name first
+        let stem = real.strip_suffix(kind).unwrap_or(real);
+        let prefixes = stem.rmatch_indices('-').map(|(dash, _)| format!("{}-.{kind}", &stem[..dash]));
+        for of in own.chain(prefixes).chain([kind.to_owned()]) {
+            for (base, path) in self.drop_ins.get(&of).into_iter().flatten() {
                 merged.entry(base).or_insert(path);
             }
         }

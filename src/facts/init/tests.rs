@@ -118,13 +118,14 @@ fn drop_ins_come_in_order_and_the_first_directory_wins() {
         ("etc/systemd/system/nova-agent.service.d/10-a.conf", "[Service]\nRestart=always\n"),
         ("etc/systemd/system/nova-agent.service.d/20-b.conf", "[Service]\nTimeoutStartSec=30\n"),
         ("etc/systemd/system/nova-agent.service.d/notes.txt", "[Service]\nRestart=no\n"),
+        ("etc/systemd/system/nova-.service.d/15-prefix.conf", "[Service]\nGroup=y\nTimeoutStartSec=9\n"),
         ("etc/systemd/system/service.d/05-all.conf", "[Service]\nRestart=on-failure\nUser=x\n"),
     ];
     let unit = service(&[&SYSTEMD[..], &entries].concat()).unwrap().unit.unwrap();
     let last = |key| unit.last("Service", key).map(|s| s.value.as_str());
     assert_eq!(
-        (last("Restart"), last("TimeoutStartSec"), last("User")),
-        (Some("always"), Some("30"), Some("x"))
+        (last("Restart"), last("TimeoutStartSec"), last("User"), last("Group")),
+        (Some("always"), Some("30"), Some("x"), Some("y"))
     );
 }
 
