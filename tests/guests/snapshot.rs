@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-/// Bytes of a file that count; the rest of a huge sparse one is zeros.
-const HASHED_MAX: u64 = 64 << 20;
+/// Bytes up to which a file is read; a change of a larger one shows in its times, which nobody can set back (ctime).
+const HASHED_MAX: u64 = 16 << 10;
 
 /// What stands at each path.
 pub(crate) type Snapshot = BTreeMap<PathBuf, u64>;
