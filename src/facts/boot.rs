@@ -159,8 +159,11 @@ impl Boot {
         let after = |edges: &mut Vec<Edge>, other: &str| {
             self.add(edges, other, name, &format!("systemd.{kind}(5)"), by_default(other));
         };
-        let is_on_bus = node.unit.last("Service", "BusName").is_some()
-            || node.unit.last("Service", "Type").is_some_and(|setting| setting.value == "dbus");
+        // with a BusName= and no Type= the type is dbus; systemd-timesyncd has both, and starts before the bus
+        let is_on_bus = match node.unit.last("Service", "Type") {
+            Some(setting) => setting.value == "dbus",
+            None => node.unit.last("Service", "BusName").is_some(),
+        };
         if is_on_bus {
             after(edges, "dbus.socket");
         }

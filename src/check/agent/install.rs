@@ -7,6 +7,7 @@ use super::remedy::{Hands, mended};
 use crate::check::{Evidence, Finding};
 use crate::facts::agents::process::kind_of;
 use crate::facts::agents::{Agent, Agents, Kind, NOVACTL_SERVICE, exec};
+use crate::facts::hypervisor::Hypervisor;
 use crate::facts::init::{Enabled, Service};
 use crate::facts::processes::Process;
 use crate::root::Root;
@@ -16,6 +17,13 @@ use crate::target::Target;
 const MOMENT: u64 = 5;
 
 pub(super) fn installed(target: &Target) -> Result<Vec<Finding>> {
+    if target.agents().all.is_empty() && target.is_live() && !target.store_is_named() {
+        let hypervisor = Hypervisor::of(&target.root);
+        if !hypervisor.is_xen_guest() {
+            let title = format!("no agent is installed, and none has a use here: this is {}", hypervisor.platform);
+            return Ok(vec![Finding::skipped(title)]);
+        }
+    }
     Ok(vec![judge_installed(target.agents(), &Hands::of(target))])
 }
 
