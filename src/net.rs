@@ -5,6 +5,7 @@
 //! | `host` | `vm-data/networking`, parsed and validated |
 //! | `links` | the links that exist, from the kernel (`netlink`) or a recorded tree (`sysfs`) |
 //! | `configured` | what the configuration would make, from one file per format (`netplan`, `networkd`, …) |
+//! | `ipv6` | whether IPv6 is on for a link, and what turned it off |
 //!
 //! Everything here looks and parses; nothing judges or writes. The one type that all share is [`Mac`].
 
@@ -16,6 +17,7 @@ mod glob;
 pub mod host;
 mod ifcfg;
 mod ini;
+pub mod ipv6;
 mod keyfile;
 pub mod links;
 mod netlink;
