@@ -6,6 +6,7 @@
 //! | `links` | the links that exist, from the kernel (`netlink`) or a recorded tree (`sysfs`) |
 //! | `configured` | what the configuration would make, from one file per format (`netplan`, `networkd`, …) |
 //! | `ipv6` | whether IPv6 is on for a link, and what turned it off |
+//! | `survey` | all of it joined: what `scan-ifaces` prints and the checks judge |
 //!
 //! Everything here looks and parses; nothing judges or writes. The one type that all share is [`Mac`].
 
@@ -24,6 +25,7 @@ mod netlink;
 mod netplan;
 mod networkd;
 mod openvpn;
+pub mod survey;
 mod sysfs;
 mod wireguard;
 mod yaml;
