@@ -10,12 +10,16 @@
 mod agent;
 mod engine;
 pub(crate) mod interfaces;
+mod verdict;
 mod xen;
 mod xentools;
 
+use std::time::Duration;
+
 use serde::Serialize;
 
-pub use engine::{Limits, Selection, run};
+pub use engine::{Limits, Selection, near, run};
+pub use verdict::{Strictness, Summary, Verdict};
 
 use crate::target::Target;
 
@@ -69,11 +73,31 @@ pub struct Needs {
     pub privilege: bool,
     /// A store to ask.
     pub xenstore: bool,
+    /// Time that the probe waits on purpose for somebody's answer, on top of its deadline.
+    pub wait: Duration,
+}
+
+impl Topic {
+    /// Returns the word that reports and options use.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Xen => "xen",
+            Self::Xentools => "xentools",
+            Self::Agent => "agent",
+            Self::Interfaces => "interfaces",
+        }
+    }
 }
 
 impl Needs {
+    /// Returns each need as a word.
+    pub fn words(self) -> Vec<&'static str> {
+        let needs = [(self.live, "live"), (self.privilege, "root"), (self.xenstore, "xenstore")];
+        needs.into_iter().filter(|(needed, _)| *needed).map(|(_, word)| word).collect()
+    }
+
     /// Files only: a mounted disk gives the same answer as the running guest.
-    pub const FILES: Self = Self { live: false, privilege: false, xenstore: false };
+    pub const FILES: Self = Self { live: false, privilege: false, xenstore: false, wait: Duration::ZERO };
     /// A running guest.
     pub const LIVE: Self = Self { live: true, ..Self::FILES };
     /// A store, also a dump beside a mounted disk.

@@ -1,6 +1,9 @@
 //! The command line: options only, and which file runs each command.
 
+mod diagnosis;
 mod doctor;
+mod explain;
+pub mod trouble;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,12 +12,23 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::report::{Format, Report};
 use crate::target::Target;
-use crate::ui::{Color, Ui};
+use crate::ui::{Color, Ui, Volume};
 use crate::xenstore::Source;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    healthy
+  1    problems were found (with --strict: or warnings)
+  2    usage error
+  3    could not be done or judged: no such root, every check skipped
+With --format nagios: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+
+Looking changes nothing and works without root; what only root can see is then
+named as not looked at.";
 
 /// Find out why a XenServer guest's nova-agent does not do its work
 #[derive(Debug, Parser)]
-#[command(name = "novactl", version, propagate_version = true, max_term_width = 80)]
+#[command(name = "novactl", version, max_term_width = 80, after_long_help = EXIT_CODES)]
 pub struct Cli {
     /// What applies to every command.
     #[command(flatten)]
@@ -26,6 +40,7 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Look at the system under DIR instead of the running one
     #[arg(long, global = true, value_name = "DIR")]
@@ -52,9 +67,20 @@ pub struct Global {
 pub enum Command {
     /// Find what is wrong, say what mends it and which recovery route applies
     Doctor(doctor::Doctor),
+    /// Say what a check means, why it matters and how to mend it by hand
+    Explain(explain::Explain),
 }
 
 impl Global {
+    /// Returns how much is to be said.
+    pub fn volume(&self) -> Volume {
+        match (self.quiet, self.verbose) {
+            (true, _) => Volume::Quiet,
+            (false, 0) => Volume::Normal,
+            (false, _) => Volume::Verbose,
+        }
+    }
+
     /// Returns what is to be examined.
     ///
     /// # Errors
@@ -62,7 +88,7 @@ impl Global {
     pub fn target(&self) -> anyhow::Result<Target> {
         let source = self.xenstore.clone().map_or(Source::Auto, Source::Path);
         match &self.root {
-            Some(root) => Target::offline(root, source),
+            Some(root) => Target::offline(root, source).map_err(|e| trouble::no_root(root, &e)),
             None => Target::live(source),
         }
     }
@@ -74,7 +100,8 @@ impl Global {
 /// It could not be done: exit code 3.
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
-        Command::Doctor(doctor) => say(&cli.global, &doctor.run(&cli.global)?),
+        Command::Doctor(doctor) => doctor.run(&cli.global),
+        Command::Explain(explain) => explain.run(&cli.global),
     }
 }
 
@@ -82,7 +109,7 @@ fn say(global: &Global, report: &impl Report) -> anyhow::Result<ExitCode> {
     let mut ui = Ui::stdout(global.color);
     let (written, exit) = match global.format {
         Format::Table => (report.human(&mut ui), report.exit().into()),
-        Format::Json => (ui.line(&serde_json::to_string_pretty(report)?), report.exit().into()),
+        Format::Json => (ui.document(&serde_json::to_string_pretty(report)?), report.exit().into()),
         Format::Nagios => {
             let line = report.nagios();
             (ui.line(&line.to_string()), ExitCode::from(line.state as u8))

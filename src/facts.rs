@@ -2,6 +2,7 @@
 //! Processes alone are live. Facts judge nothing: that is what checks do.
 
 pub mod agents;
+pub mod identity;
 pub mod init;
 pub mod os;
 pub mod packages;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use novactl::cli::trouble::Trouble;
 use novactl::cli::{self, Cli};
 use novactl::report::Exit;
 
@@ -18,7 +19,8 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| tracing::debug!("{panic}")));
     cli::run(&cli).unwrap_or_else(|error| {
         tracing::debug!("{error:?}");
-        novactl::ui::error(&error);
-        Exit::CannotJudge.into()
+        let trouble = error.downcast_ref::<Trouble>();
+        novactl::ui::error(&error, trouble.map(|trouble| trouble.hint.as_str()));
+        trouble.map_or(Exit::CannotJudge, |trouble| trouble.exit).into()
     })
 }

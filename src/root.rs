@@ -8,6 +8,9 @@
 //! Paths are written relative to the root, with or without a leading slash: `etc/passwd` and `/etc/passwd` are
 //! the same file. This module refuses to judge what it reads.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{Read, Seek, SeekFrom};
@@ -138,6 +141,16 @@ impl Root {
         }
     }
 
+    /// Returns the tree under `path` as [`Root::open`] does on a kernel without `openat2`, so that a test can show
+    /// that both ways give the same answers.
+    ///
+    /// # Errors
+    /// As [`Root::open`].
+    #[doc(hidden)]
+    pub fn open_walking(path: &Path) -> Result<Self> {
+        Self::with(path, Resolver::Walk)
+    }
+
     fn with(path: &Path, resolver: Resolver) -> Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
         let dir = rustix::fs::open(path, flags, Mode::empty())
@@ -242,12 +255,21 @@ impl Root {
             return Ok(Vec::new());
         };
         let mut entries = Vec::new();
-        for entry in rustix::fs::Dir::new(fd).with_context(doing)? {
+        for entry in rustix::fs::Dir::read_from(&fd).with_context(doing)? {
             let entry = entry.with_context(doing)?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name != "." && name != ".." {
-                entries.push(Entry { name, is_link: entry.file_type() == FileType::Symlink });
+            if name == "." || name == ".." {
+                continue;
             }
+            let is_link = match entry.file_type() {
+                // XFS as EL7 made it until 7.3 (ftype=0) does not say
+                FileType::Unknown => {
+                    let stat = rustix::fs::statat(&fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+                    stat.is_ok_and(|stat| stat_of(&stat).kind == Kind::Link)
+                }
+                kind => kind == FileType::Symlink,
+            };
+            entries.push(Entry { name, is_link });
         }
         entries.sort();
         Ok(entries)
@@ -268,9 +290,9 @@ impl Root {
     /// # Errors
     /// The path cannot be looked at (no permission, I/O error).
     pub fn stat_opt(&self, path: &str) -> Result<Option<Stat>> {
-        let fd = self.open_at(path, OFlags::PATH).with_context(|| format!("looking at {path}"))?;
-        let Some(fd) = fd else { return Ok(None) };
-        Ok(Some(stat_of(&rustix::fs::fstat(&fd).with_context(|| format!("looking at {path}"))?)))
+        let doing = || format!("looking at {path}");
+        let Some(fd) = self.open_at(path, OFlags::PATH).with_context(doing)? else { return Ok(None) };
+        Ok(Some(stat_of(&stat_fd(fd.as_fd()).with_context(doing)?)))
     }
 
     /// Returns the facts about a path itself: a link is not followed.
@@ -334,7 +356,8 @@ impl Root {
         let doing = || format!("looking at the file system of {path}");
         let fd = self.open_at(path, OFlags::PATH).with_context(doing)?.with_context(doing)?;
         let fs = rustix::fs::fstatvfs(&fd).with_context(doing)?;
-        Ok(Space { free: fs.f_bavail * fs.f_frsize, total: fs.f_blocks * fs.f_frsize })
+        let bytes = |blocks: u64| blocks.saturating_mul(fs.f_frsize);
+        Ok(Space { free: bytes(fs.f_bavail), total: bytes(fs.f_blocks) })
     }
 
     /// Opens a path inside the root; `None` where it leads nowhere.
@@ -376,7 +399,12 @@ impl Root {
         if self.resolver == Resolver::Plain {
             return Ok(Some(fd));
         }
-        let magic = u64::try_from(rustix::fs::fstatfs(&fd)?.f_type).unwrap_or(0);
+        let magic = match rustix::fs::fstatfs(&fd) {
+            Ok(fs) => u64::try_from(fs.f_type).unwrap_or(0),
+            // O_PATH before Linux 3.12 (open(2)): the file can be looked at, and reading opens it without
+            Err(Errno::BADF) => 0,
+            Err(e) => return Err(e),
+        };
         Ok((!matches!(magic, PROC_SUPER_MAGIC | SYSFS_MAGIC)).then_some(fd))
     }
 
@@ -395,13 +423,17 @@ impl Root {
     /// `..` is the directory that was really passed, whatever is renamed meanwhile, and never leads above the root.
     fn walk(&self, path: &str, flags: OFlags) -> rustix::io::Result<Option<Walked>> {
         let step = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut ahead: VecDeque<Vec<u8>> = components(path.as_bytes()).collect();
+        let mut ahead: VecDeque<Vec<u8>> = components(path.as_bytes()).map(<[u8]>::to_vec).collect();
         let mut behind: Vec<(OwnedFd, Vec<u8>)> = Vec::new();
         let mut links = 0;
         while let Some(name) = ahead.pop_front() {
-            if name == b".." {
-                behind.pop();
-                continue;
+            match &name[..] {
+                b"" | b"." => continue,
+                b".." => {
+                    behind.pop();
+                    continue;
+                }
+                _ => {}
             }
             let here = behind.last().map_or(self.dir.as_fd(), |(fd, _)| fd.as_fd());
             let fd = match rustix::fs::openat(here, OsStr::from_bytes(&name), step, Mode::empty()) {
@@ -409,7 +441,7 @@ impl Root {
                 Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
                 Err(e) => return Err(e),
             };
-            let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
+            let kind = FileType::from_raw_mode(stat_fd(fd.as_fd())?.st_mode);
             if kind == FileType::Symlink {
                 links += 1;
                 if links > LINKS_MAX {
@@ -419,13 +451,13 @@ impl Root {
                 if to.as_bytes().starts_with(b"/") {
                     behind.clear();
                 }
-                for part in components(to.as_bytes()).collect::<Vec<_>>().into_iter().rev() {
-                    ahead.push_front(part);
+                for part in components(to.as_bytes()).rev() {
+                    ahead.push_front(part.to_vec());
                 }
                 continue;
             }
             if kind != FileType::Directory && !ahead.is_empty() {
-                return Ok(None); // ENOTDIR
+                return Ok(None); // ENOTDIR, also for `file/` and `file/..`
             }
             behind.push((fd, name));
         }
@@ -435,7 +467,11 @@ impl Root {
         };
         let name = behind.last().map_or(OsStr::new("."), |(_, name)| OsStr::from_bytes(name));
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(here, name, flags, Mode::empty())?;
+        let fd = match rustix::fs::openat(here, name, flags, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            Err(e) => return Err(e),
+        };
         let names = behind.iter().map(|(_, name)| String::from_utf8_lossy(name).into_owned());
         let names = names.collect();
         Ok(self.of_target(fd)?.map(|fd| (fd, names)))
@@ -445,8 +481,9 @@ impl Root {
 /// An open file and its path without links.
 type Walked = (OwnedFd, Vec<String>);
 
-fn components(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
-    path.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".").map(<[u8]>::to_vec)
+/// Returns the parts of a path; the empty ones too, for one at the end says that a directory is meant.
+fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    path.split(|&b| b == b'/')
 }
 
 /// Drops leading slashes, so that the path is resolved from the root's directory.
@@ -455,6 +492,11 @@ fn relative(path: &str) -> &str {
         "" => ".",
         path => path,
     }
+}
+
+/// Looks at an open file. Not `fstat`: that takes no `O_PATH` file before Linux 3.6 (open(2)).
+fn stat_fd(fd: BorrowedFd<'_>) -> rustix::io::Result<rustix::fs::Stat> {
+    rustix::fs::statat(fd, "", AtFlags::EMPTY_PATH)
 }
 
 fn stat_of(stat: &rustix::fs::Stat) -> Stat {

@@ -12,13 +12,24 @@ use crate::check::Status;
 /// When colour is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Color {
-    /// On a terminal that can, unless `NO_COLOR` is set
+    /// On a terminal that can, unless NO_COLOR is set
     #[default]
     Auto,
     /// Also into files and pipes
     Always,
     /// Never
     Never,
+}
+
+/// How much a person wants to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Volume {
+    /// The verdict.
+    Quiet,
+    /// What matters.
+    Normal,
+    /// Everything that was looked at.
+    Verbose,
 }
 
 /// Where a report for people is written.
@@ -64,6 +75,20 @@ impl Ui {
         writeln!(self.out, "{}", visible(text))
     }
 
+    /// Writes a JSON document. JSON escapes the control characters below U+0020 by itself; the others that act on a
+    /// terminal can stand in its strings only and are escaped here. All of them are below U+10000.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn document(&mut self, text: &str) -> io::Result<()> {
+        let is_raw = |c: char| c != '\n' && is_hidden(c);
+        if !text.contains(is_raw) {
+            return writeln!(self.out, "{text}");
+        }
+        let escaped = |c: char| if is_raw(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+        writeln!(self.out, "{}", text.chars().map(escaped).collect::<String>())
+    }
+
     /// Writes text broken at blanks, the first line after `first`, the others after `indent` blanks.
     ///
     /// # Errors
@@ -92,8 +117,17 @@ impl Ui {
         writeln!(self.out, "{}", line.trim_end())
     }
 
+    /// Writes a command to copy, quoted for a shell and never broken.
+    ///
+    /// # Errors
+    /// The screen cannot be written.
+    pub fn command(&mut self, indent: &str, argv: &[String]) -> io::Result<()> {
+        let words: Vec<_> = argv.iter().map(|word| quoted(word)).collect();
+        writeln!(self.out, "{indent}$ {}", words.join(" "))
+    }
+
     /// Returns a text in the colour of a status.
-    pub fn in_color(&self, status: Status, text: &str) -> String {
+    fn in_color(&self, status: Status, text: &str) -> String {
         let style = match status {
             Status::Fail => Style::new().red().bold(),
             Status::Warn | Status::Unknown => Style::new().yellow().bold(),
@@ -122,10 +156,13 @@ impl Ui {
     }
 }
 
-/// Says on the standard error why a command could not be done.
+/// Says on the standard error why a command could not be done and what to type next.
 #[expect(clippy::print_stderr, reason = "the one place that writes to it")]
-pub fn error(error: &anyhow::Error) {
+pub fn error(error: &anyhow::Error, hint: Option<&str>) {
     eprintln!("error: {}", visible(&format!("{error:#}")));
+    if let Some(hint) = hint {
+        eprintln!("hint: {}", visible(hint));
+    }
 }
 
 /// Whether colour is wanted, by the conventions of no-color.org and bixense.com/clicolors.
@@ -140,16 +177,27 @@ fn wants_color(terminal: bool, var: impl Fn(&str) -> Option<std::ffi::OsString>)
     terminal && var("TERM").is_none_or(|term| term != "dumb")
 }
 
+/// Quotes a word for a shell. Control characters become `?`: such a word is not to be run unseen.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    let shown: String = word.chars().map(|c| if is_hidden(c) { '?' } else { c }).collect();
+    format!("'{}'", shown.replace('\'', "'\\''"))
+}
+
+/// Whether a character acts on the terminal instead of being shown: controls, and marks that reorder text.
+fn is_hidden(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Makes control characters visible: an escape sequence in a customer's file must not reach the terminal.
 pub(crate) fn visible(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if !text.contains(hidden) {
+    if !text.contains(is_hidden) {
         return text.to_owned();
     }
-    text.chars().map(|c| if hidden(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+    text.chars().map(|c| if is_hidden(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 #[cfg(test)]
@@ -159,6 +207,25 @@ mod tests {
     #[test]
     fn escape_sequences_are_made_visible() {
         assert_eq!(visible("a\u{1b}[31mb\tc"), "a\\u{1b}[31mb\\tc");
+    }
+
+    #[test]
+    fn a_document_keeps_its_meaning_and_no_escape_sequence() {
+        let told = "\u{1b}[31m\u{9b}31m\u{7f}\u{202e}\r\nä";
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut ui = Ui::plain(Box::new(file.reopen().unwrap()), 80);
+        ui.document(&serde_json::to_string_pretty(&[told]).unwrap()).unwrap();
+        let written = std::fs::read_to_string(file.path()).unwrap();
+        assert!(!written.contains(|c| c != '\n' && is_hidden(c)), "{written:?}");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&written).unwrap(), [told]);
+    }
+
+    #[test]
+    fn commands_can_be_copied_into_a_shell() {
+        assert_eq!(quoted("/mnt/rescue"), "/mnt/rescue");
+        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
+        assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("a\u{1b}b"), "'a?b'");
     }
 
     #[test]

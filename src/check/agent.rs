@@ -6,6 +6,7 @@ use super::{Blocks, Check, Finding, Needs, Topic};
 use crate::target::Target;
 
 /// How long `agent-answers` waits for the running agent: nova's own limit is 30 s, the old agent polls every 10 s.
+#[expect(dead_code, reason = "comes with agent-answers")]
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
 /// The checks of this topic, cause before symptom.

@@ -6,8 +6,6 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
-
 use super::{Blocks, Check, Finding, Status, Topic, all};
 use crate::target::Target;
 
@@ -31,55 +29,65 @@ impl Default for Limits {
 pub struct Selection {
     /// These only; empty means all.
     pub only: Vec<String>,
-    /// Not these.
+    /// Not these: they are reported as skipped, so that nobody takes them for healthy.
     pub skip: Vec<String>,
     /// Those of these topics; empty means all.
     pub topics: Vec<Topic>,
 }
 
 impl Selection {
-    /// Returns the selected checks in the order of the report.
-    ///
-    /// # Errors
-    /// A name that no check has, with the names that are near it.
-    pub fn checks(&self) -> anyhow::Result<Vec<&'static Check>> {
-        for id in self.only.iter().chain(&self.skip) {
-            if !all().any(|check| check.id == id) {
-                bail!("no check is called {id:?}{}", near(id));
-            }
-        }
+    /// Returns the first name that no check has.
+    pub fn stranger(&self) -> Option<&str> {
+        let names = self.only.iter().chain(&self.skip);
+        names.map(String::as_str).find(|id| !all().any(|check| check.id == *id))
+    }
+
+    /// Returns the selected checks in the order of the report, also those to be skipped.
+    pub fn checks(&self) -> Vec<&'static Check> {
         let selected = |check: &&Check| {
             (self.only.is_empty() || self.only.iter().any(|id| id == check.id))
-                && !self.skip.iter().any(|id| id == check.id)
                 && (self.topics.is_empty() || self.topics.contains(&check.topic))
         };
-        Ok(all().filter(selected).collect())
+        all().filter(selected).collect()
     }
 }
 
-/// Returns `: did you mean …` for the ids that share a word with `id`, or nothing.
-pub(crate) fn near(id: &str) -> String {
-    let shares_word = |check: &&Check| {
-        check.id.starts_with(id) || id.split('-').any(|word| word.len() > 3 && check.id.contains(word))
+/// Returns the ids that are spelt like `id` or begin with it, the nearest first; three at most.
+pub fn near(id: &str) -> Vec<&'static str> {
+    let likeness = |other: &str| {
+        if other.starts_with(id) { 1.0 } else { strsim::normalized_damerau_levenshtein(id, other) }
     };
-    let ids: Vec<_> = all().filter(shares_word).map(|check| check.id).collect();
-    if ids.is_empty() { String::new() } else { format!(": did you mean {}", ids.join(", ")) }
+    let mut ids: Vec<_> =
+        all().map(|check| (likeness(check.id), check.id)).filter(|(l, _)| *l > 0.5).collect();
+    ids.sort_by(|a, b| b.0.total_cmp(&a.0));
+    ids.into_iter().take(3).map(|(_, id)| id).collect()
 }
 
-/// Runs checks in order and returns their findings.
-pub fn run(target: &Arc<Target>, checks: &[&'static Check], limits: Limits) -> Vec<Finding> {
+/// Runs the selected checks in order and returns their findings.
+pub fn run(target: &Arc<Target>, selection: &Selection, limits: Limits) -> Vec<Finding> {
+    probe_all(target, &selection.checks(), &selection.skip, limits)
+}
+
+fn probe_all(
+    target: &Arc<Target>,
+    checks: &[&'static Check],
+    skip: &[String],
+    limits: Limits,
+) -> Vec<Finding> {
     let end = Instant::now() + limits.run;
     let mut findings: Vec<Finding> = Vec::new();
     let mut worker = Worker::start(target);
     for check in checks {
         let before = Instant::now();
-        let mut found = if let Some(cause) = blocker(check, &findings) {
+        let mut found = if skip.iter().any(|id| id == check.id) {
+            vec![Finding::skipped("left out on request")]
+        } else if let Some(cause) = blocker(check, &findings) {
             let title = format!("not looked at: {cause} comes first");
             vec![Finding { blocked_by: Some(cause), ..Finding::new(Status::Blocked, title) }]
         } else if let Some(reason) = unmet(check, target) {
             vec![Finding::skipped(reason)]
         } else {
-            let limit = limits.check_of(check).min(end.saturating_duration_since(before));
+            let limit = (limits.check + check.needs.wait).min(end.saturating_duration_since(before));
             worker.probe(check, limit).unwrap_or_else(|reason| {
                 worker = Worker::start(target);
                 vec![Finding::unknown(reason)]
@@ -93,13 +101,6 @@ pub fn run(target: &Arc<Target>, checks: &[&'static Check], limits: Limits) -> V
         findings.extend(found.into_iter().map(of_check));
     }
     findings
-}
-
-impl Limits {
-    /// A probe that waits for the agent's own answer has its time on top.
-    fn check_of(self, check: &Check) -> Duration {
-        if check.id == "agent-answers" { self.check + super::agent::ANSWER_LIMIT } else { self.check }
-    }
 }
 
 /// Returns the finding that makes this check pointless.
@@ -205,13 +206,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let target = Arc::new(Target::offline(dir.path(), Source::Auto).unwrap());
         let limits = Limits { check: Duration::from_millis(100), ..Limits::default() };
-        run(&target, checks, limits).into_iter().map(|f| f.status).collect()
+        probe_all(&target, checks, &[], limits).into_iter().map(|f| f.status).collect()
     }
 
     #[test]
     fn a_crash_an_error_and_a_hang_are_unknown_and_the_others_go_on() {
         const CRASH: Check = Check { probe: |_| panic!("boom"), ..PLAIN };
-        const ERROR: Check = Check { probe: |_| bail!("no luck"), ..PLAIN };
+        const ERROR: Check = Check { probe: |_| anyhow::bail!("no luck"), ..PLAIN };
         const HANG: Check = Check {
             probe: |_| {
                 thread::park();
@@ -239,10 +240,10 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_an_error_with_what_is_near() {
-        let selection = Selection { only: vec!["agent-runing".to_owned()], ..Selection::default() };
-        let error = selection.checks().unwrap_err().to_string();
-        assert!(error.contains("agent-running"), "{error}");
+    fn an_unknown_name_is_found_with_what_is_near() {
+        let selection = Selection { only: vec!["agent-instaled".to_owned()], ..Selection::default() };
+        assert_eq!(selection.stranger(), Some("agent-instaled"));
+        assert_eq!(near("agent-instaled").first(), Some(&"agent-installed"));
     }
 
     #[test]

@@ -1,45 +1,175 @@
-//! `novactl doctor`.
+//! `novactl doctor`: every check, the verdict, what mends it, and the recovery route.
 
+use std::io;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
 
-use super::Global;
-use crate::check::{self, Finding, Limits, Selection};
+use super::diagnosis::{self, Diagnosis};
+use super::{Global, say, trouble};
+use crate::check::{self, Limits, Selection, Status, Strictness, Topic};
 use crate::report::{Exit, Report, nagios};
-use crate::ui::Ui;
+use crate::ui::{Ui, Volume};
+
+const EXAMPLES: &str = "\
+Examples:
+  novactl doctor                       this server
+  novactl doctor --root /mnt/rescue    a sick server's disk, in rescue mode
+  novactl doctor --only agent-enabled,agent-running
+  novactl doctor --format nagios --no-probe    for a monitoring system
+  novactl doctor -v                    also what is in order, and why a check
+                                       was not made";
 
 /// Options of `doctor`.
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Doctor {
+    /// List the checks and run none
+    #[arg(long)]
+    list: bool,
     /// Run only these checks
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     only: Vec<String>,
-}
-
-/// What `doctor` has to say.
-#[derive(Debug, Serialize)]
-pub struct DoctorReport {
-    findings: Vec<Finding>,
+    /// Leave these checks out
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    skip: Vec<String>,
+    /// Run only the checks of these topics
+    #[arg(long, value_name = "TOPIC", value_delimiter = ',')]
+    topic: Vec<Topic>,
+    /// Count warnings as problems (exit code 1)
+    #[arg(long)]
+    strict: bool,
+    /// Send no request to the running agent: leaves out agent-answers
+    #[arg(long)]
+    no_probe: bool,
 }
 
 impl Doctor {
-    pub(super) fn run(&self, global: &Global) -> anyhow::Result<DoctorReport> {
+    pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
+        let selection = self.selection()?;
+        if self.list {
+            return say(global, &CheckList::of(&selection));
+        }
         let target = Arc::new(global.target()?);
-        let selection = Selection { only: self.only.clone(), ..Selection::default() };
-        Ok(DoctorReport { findings: check::run(&target, &selection.checks()?, Limits::default()) })
+        let findings = check::run(&target, &selection, Limits::default());
+        let strictness = if self.strict { Strictness::Warnings } else { Strictness::Problems };
+        let report = DoctorReport {
+            diagnosis: Diagnosis::new(&target, findings),
+            strictness,
+            volume: global.volume(),
+        };
+        say(global, &report)
+    }
+
+    fn selection(&self) -> anyhow::Result<Selection> {
+        let mut selection =
+            Selection { only: self.only.clone(), skip: self.skip.clone(), topics: self.topic.clone() };
+        if let Some(id) = selection.stranger() {
+            return Err(trouble::no_such_check(id));
+        }
+        if self.no_probe {
+            selection.skip.push("agent-answers".to_owned());
+        }
+        Ok(selection)
     }
 }
 
+#[derive(Serialize)]
+#[serde(transparent)]
+struct DoctorReport {
+    diagnosis: Diagnosis,
+    #[serde(skip)]
+    strictness: Strictness,
+    #[serde(skip)]
+    volume: Volume,
+}
+
 impl Report for DoctorReport {
-    fn human(&self, ui: &mut Ui) -> std::io::Result<()> {
-        for finding in &self.findings {
-            ui.headed(
-                finding.status,
-                finding.status.word(),
-                &format!("  {}  {}", finding.id, finding.title),
-            )?;
+    fn human(&self, ui: &mut Ui) -> io::Result<()> {
+        let Diagnosis { findings, route, .. } = &self.diagnosis;
+        self.diagnosis.headline(ui)?;
+        if self.volume == Volume::Quiet {
+            return Ok(());
+        }
+        let mut first = findings.iter().filter(|f| diagnosis::matters(f));
+        first.try_for_each(|finding| diagnosis::write_finding(ui, finding))?;
+        let mut notes = findings.iter().filter(|f| f.status == Status::Note);
+        notes.try_for_each(|finding| diagnosis::write_finding(ui, finding))?;
+        if self.volume == Volume::Verbose {
+            ui.line("")?;
+            let rest = [Status::Ok, Status::Blocked, Status::Skipped];
+            for finding in findings.iter().filter(|f| rest.contains(&f.status)) {
+                let subject = finding.subject.as_deref().map_or(String::new(), |s| format!(" {s}"));
+                let head = format!("{:<8} {}{subject}: ", finding.status.word(), finding.id);
+                ui.paragraph(&head, 9, &finding.title)?;
+            }
+        } else {
+            diagnosis::write_left_out(ui, findings)?;
+        }
+        if let Some(route) = route {
+            diagnosis::write_route(ui, route)?;
+        }
+        if let Some(finding) = findings.iter().find(|f| diagnosis::matters(f)) {
+            ui.line("")?;
+            ui.line(&format!("More about a finding: novactl explain {}", finding.id))?;
+        }
+        Ok(())
+    }
+
+    fn nagios(&self) -> nagios::Line {
+        self.diagnosis.nagios("DOCTOR", self.strictness)
+    }
+
+    fn exit(&self) -> Exit {
+        self.diagnosis.summary.exit(self.strictness)
+    }
+}
+
+/// The checks that would run.
+#[derive(Serialize)]
+struct CheckList {
+    schema: &'static str,
+    checks: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    id: &'static str,
+    topic: Topic,
+    about: &'static str,
+    needs: Vec<&'static str>,
+}
+
+impl CheckList {
+    fn of(selection: &Selection) -> Self {
+        let listed = |check: &check::Check| Listed {
+            id: check.id,
+            topic: check.topic,
+            about: check.about,
+            needs: check.needs.words(),
+        };
+        let checks =
+            selection.checks().into_iter().filter(|check| !selection.skip.iter().any(|id| id == check.id));
+        Self { schema: "novactl.checks/1", checks: checks.map(listed).collect() }
+    }
+}
+
+impl Report for CheckList {
+    fn human(&self, ui: &mut Ui) -> io::Result<()> {
+        let mut topic = None;
+        for check in &self.checks {
+            if topic != Some(check.topic) {
+                if topic.is_some() {
+                    ui.line("")?;
+                }
+                ui.line(check.topic.word())?;
+                topic = Some(check.topic);
+            }
+            let needs = check.needs.join(", ");
+            let needs = if needs.is_empty() { String::new() } else { format!(" ({needs})") };
+            ui.paragraph(&format!("  {:<25} ", check.id), 28, &format!("{}{needs}", check.about))?;
         }
         Ok(())
     }
@@ -48,7 +178,7 @@ impl Report for DoctorReport {
         nagios::Line {
             service: "DOCTOR",
             state: nagios::State::Ok,
-            text: String::new(),
+            text: format!("{} checks", self.checks.len()),
             perfdata: Vec::new(),
         }
     }

@@ -20,6 +20,9 @@ pub enum Kind {
     /// The Rackspace agent of Windows.
     #[serde(rename = "rackspace-agent-windows")]
     Windows,
+    /// No agent.
+    #[serde(rename = "none")]
+    None,
 }
 
 /// One installed agent.

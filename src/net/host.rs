@@ -427,6 +427,7 @@ fn with_quotes_escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::xenstore::tree::Tree;
     use proptest::prelude::*;
 
     fn nic(text: &str) -> HostNic {
@@ -591,37 +592,17 @@ mod tests {
         }
     }
 
-    /// The store of the tests: what the host wrote.
-    struct Records(Vec<(&'static str, &'static str)>);
-
-    impl Xenstore for Records {
-        fn list(&mut self, path: &str) -> Result<Vec<String>, Error> {
-            if self.0.is_empty() {
-                return Err(Error::NotFound(path.to_owned()));
-            }
-            Ok(self.0.iter().map(|(key, _)| (*key).to_owned()).collect())
+    fn store(records: &[(&str, &str)]) -> Tree {
+        let mut store = Tree::parse("dump.json", b"{}").unwrap();
+        for (key, value) in records {
+            store.write(&format!("{PATH}/{key}"), value.as_bytes()).unwrap();
         }
-        fn read(&mut self, path: &str) -> Result<Vec<u8>, Error> {
-            let found = self.0.iter().find(|(key, _)| path == format!("{PATH}/{key}"));
-            found.map(|(_, value)| value.as_bytes().to_vec()).ok_or(Error::NotFound(path.to_owned()))
-        }
-        fn write(&mut self, path: &str, _: &[u8]) -> Result<(), Error> {
-            Err(Error::Denied(path.to_owned()))
-        }
-        fn remove(&mut self, path: &str) -> Result<(), Error> {
-            Err(Error::Denied(path.to_owned()))
-        }
-        fn wait(&mut self, _: &str, _: std::time::Duration) -> Result<bool, Error> {
-            Ok(false)
-        }
-        fn describe(&self) -> String {
-            "the records of a test".to_owned()
-        }
+        store
     }
 
     #[test]
     fn a_bad_record_never_stops_a_good_one() {
-        let mut store = Records(vec![
+        let mut store = store(&[
             ("bc764e206c5b", "{"),
             ("BC764E207572", r#"{"ips": [{"ip": "192.0.2.9", "netmask": "255.255.255.0"}]}"#),
         ]);
@@ -633,6 +614,6 @@ mod tests {
 
     #[test]
     fn a_host_that_says_nothing_assigns_nothing() {
-        assert_eq!(host_nics(&mut Records(vec![])).unwrap(), HostNetwork::default());
+        assert_eq!(host_nics(&mut store(&[])).unwrap(), HostNetwork::default());
     }
 }
