@@ -70,18 +70,20 @@ fn unexpected_interfaces(target: &Target) -> anyhow::Result<Vec<Finding>> {
 
 /// One failure for each link that the installed agent dies of.
 fn crashes(agent: &Agent, survey: &Survey, base: Base) -> Vec<Finding> {
-    let is_made = |interface: &&Interface| interface.made_by.as_ref().is_none_or(|made| made.at_boot);
     let version = agent.version.as_deref().unwrap_or("of unknown version");
     let mut findings = Vec::new();
     let mut more = 0;
-    for interface in survey.interfaces.iter().filter(is_made) {
+    for interface in &survey.interfaces {
         let Some(why) = hazards::crash_of(agent, interface) else { continue };
         if findings.len() == SHOWN_MAX {
             more += 1;
             continue;
         }
         let link = &interface.link;
-        let title = format!("{} is a {} interface, which crashes nova-agent {version}", link.name, link.kind);
+        let when =
+            if interface.made_by.as_ref().is_some_and(|made| !made.at_boot) { " once it is up" } else { "" };
+        let title =
+            format!("{} is a {} interface, which crashes nova-agent {version}{when}", link.name, link.kind);
         let seen = place(interface);
         let finding = Finding::fail(title).because(why).seen(seen.source, seen.text).about(&link.name);
         findings.push(update_agent(finding, base));

@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use anyhow::Result;
+use ipnet::IpNet;
 use serde::Serialize;
 
 use super::Mac;
@@ -16,6 +17,7 @@ use super::configured::{Configuration, Seen};
 use super::host::{HostNetwork, HostNic};
 use super::ipv6::{Ipv6, Switches};
 use super::links::{self, Kind, Link, State};
+use super::logged;
 use crate::root::Root;
 
 /// The plain file among the links of `/sys/class/net` that the bonding driver makes.
@@ -32,6 +34,16 @@ pub enum Origin {
     Configuration,
 }
 
+/// Where the host's data are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// XenStore: what holds now.
+    Store,
+    /// The agent's log: what held at its last network reset. It says what a NIC is, never that one is missing or
+    /// unknown.
+    Log,
+}
+
 /// The picture.
 #[derive(Debug)]
 pub struct Survey {
@@ -39,6 +51,8 @@ pub struct Survey {
     pub origin: Origin,
     /// What the host assigns, or why it is not known.
     pub host: Result<HostNetwork, String>,
+    /// Where that is from.
+    pub source: Source,
     /// Each interface.
     pub interfaces: Vec<Interface>,
     /// Whether `/sys/class/net` holds a name that is no link.
@@ -121,23 +135,30 @@ impl Survey {
         } else {
             (Origin::Configuration, configured(&configuration))
         };
-        let host = host.and_then(|network| {
-            if network.nics.is_empty() {
-                Err("the host says nothing about the network".to_owned())
-            } else {
-                Ok(network)
+        let (host, source) = match host {
+            Ok(network) if !network.nics.is_empty() => (Ok(network), Source::Store),
+            other => {
+                let reason =
+                    other.err().unwrap_or_else(|| "the host says nothing about the network".to_owned());
+                let logged = if is_live { None } else { logged::host_network(root) };
+                logged.map_or((Err(reason), Source::Store), |logged| (Ok(logged), Source::Log))
             }
-        });
+        };
         let switches = Switches::of(root);
         let defaults = links_of_default_routes(root);
-        let mut interfaces = join(links, &host);
+        let mut interfaces = join(links, &host, source);
         for interface in &mut interfaces {
             interface.ipv6 = switches.of_link(root, &interface.link, &configuration);
+            if origin == Origin::Record {
+                interface.link.addresses =
+                    configuration.addresses(&interface.link.name, interface.link.host_mac());
+            }
             interface.is_public = is_public(interface, &host, &defaults);
         }
         Ok(Self {
             origin,
             host,
+            source,
             interfaces,
             has_bonding_masters: root.exists(BONDING_MASTERS),
             unread: configuration.unread,
@@ -151,10 +172,11 @@ impl Survey {
 
     /// Returns the host's records that no NIC has.
     pub fn missing(&self) -> Vec<&HostNic> {
-        // Configuration names NICs, but seldom their MACs: it cannot say that one is missing.
-        let (Ok(host), Origin::Kernel | Origin::Record) = (&self.host, self.origin) else {
+        let (Ok(host), Source::Store) = (&self.host, self.source) else { return Vec::new() };
+        // configuration names NICs, but seldom their MACs
+        if self.origin == Origin::Configuration {
             return Vec::new();
-        };
+        }
         let found: HashSet<usize> = self.interfaces.iter().filter_map(|interface| interface.record).collect();
         host.nics.iter().enumerate().filter(|(place, _)| !found.contains(place)).map(|(_, nic)| nic).collect()
     }
@@ -186,7 +208,7 @@ fn configured(configuration: &Configuration) -> Vec<(Link, Option<Made>)> {
             lower: None,
             state: State::Unknown,
             mtu: 0,
-            addresses: Vec::new(),
+            addresses: configuration.addresses(name, entry.to.macs.first().copied()),
             ipv6_off: None,
         };
         links.push((link, Some(Made { seen: entry.seen.clone(), at_boot: entry.at_boot })));
@@ -194,7 +216,11 @@ fn configured(configuration: &Configuration) -> Vec<(Link, Option<Made>)> {
     links
 }
 
-fn join(links: Vec<(Link, Option<Made>)>, host: &Result<HostNetwork, String>) -> Vec<Interface> {
+fn join(
+    links: Vec<(Link, Option<Made>)>,
+    host: &Result<HostNetwork, String>,
+    source: Source,
+) -> Vec<Interface> {
     let records: HashMap<Mac, usize> = match host {
         Ok(host) => {
             let with_mac = host.nics.iter().enumerate().filter_map(|(place, nic)| Some((nic.mac?, place)));
@@ -215,10 +241,14 @@ fn join(links: Vec<(Link, Option<Made>)>, host: &Result<HostNetwork, String>) ->
     let names: Vec<String> = links.iter().map(|(link, _)| link.name.clone()).collect();
     let judge = |(place, (link, made_by)): (usize, (Link, Option<Made>))| {
         let nic_of = |mac: Option<Mac>| mac.and_then(|mac| nics.get(&mac)).copied();
-        let record = link
-            .host_mac()
-            .filter(|_| nic_of(link.host_mac()) == Some(place))
-            .and_then(|mac| records.get(&mac));
+
+        let mac = link.host_mac();
+        let record = match mac.filter(|_| nic_of(mac) == Some(place)) {
+            Some(mac) => records.get(&mac).copied(),
+            // a file names its NIC, but seldom its MAC: there the addresses tell
+            None if made_by.is_some() && mac.is_none() && link.kind.is_nic() => by_address(&link, host),
+            None => None,
+        };
         let shares = nic_of(link.mac).filter(|&nic| nic != place && record.is_none());
         let verdict = if link.kind == Kind::LOOPBACK {
             Some(Verdict::Loopback)
@@ -229,12 +259,13 @@ fn join(links: Vec<(Link, Option<Made>)>, host: &Result<HostNetwork, String>) ->
         } else if link.master.is_some() && !link.kind.is_nic() {
             Some(Verdict::Port)
         } else if link.kind.is_nic() {
-            host.is_ok().then_some(Verdict::UnknownToHost).filter(|_| link.mac.is_some())
+            let is_known = host.is_ok() && source == Source::Store && link.mac.is_some();
+            is_known.then_some(Verdict::UnknownToHost)
         } else {
             Some(Verdict::Unexpected)
         };
         Interface {
-            record: record.copied(),
+            record,
             verdict,
             is_public: false,
             ipv6: Ipv6 { enabled: None, disabled_by: Vec::new() },
@@ -244,6 +275,17 @@ fn join(links: Vec<(Link, Option<Made>)>, host: &Result<HostNetwork, String>) ->
         }
     };
     links.into_iter().enumerate().map(judge).collect()
+}
+
+/// The record that assigns one of a link's addresses.
+fn by_address(link: &Link, host: &Result<HostNetwork, String>) -> Option<usize> {
+    let nics = &host.as_ref().ok()?.nics;
+    nics.iter().position(|nic| {
+        link.addresses.iter().any(|net| match net {
+            IpNet::V4(net) => nic.addresses4.iter().any(|assigned| assigned.addr() == net.addr()),
+            IpNet::V6(net) => nic.addresses6.iter().any(|assigned| assigned.addr() == net.addr()),
+        })
+    })
 }
 
 fn is_public(interface: &Interface, host: &Result<HostNetwork, String>, defaults: &HashSet<String>) -> bool {
@@ -335,8 +377,9 @@ pub(crate) mod tests {
             links.iter().map(|(name, kind, mac)| (link(name, Kind::named(kind), mac), None)).collect();
         Survey {
             origin: Origin::Kernel,
-            interfaces: join(links, &host),
+            interfaces: join(links, &host, Source::Store),
             host,
+            source: Source::Store,
             has_bonding_masters: false,
             unread: Vec::new(),
         }
@@ -349,7 +392,7 @@ pub(crate) mod tests {
     }
 
     fn verdicts(links: Vec<Link>, host: &Result<HostNetwork, String>) -> Vec<Option<&'static str>> {
-        let joined = join(links.into_iter().map(|link| (link, None)).collect(), host);
+        let joined = join(links.into_iter().map(|link| (link, None)).collect(), host, Source::Store);
         joined.iter().map(|interface| interface.verdict.map(Verdict::word)).collect()
     }
 
@@ -413,7 +456,7 @@ pub(crate) mod tests {
         ];
         for (link, want) in cases {
             let text = format!("{link:?}");
-            let joined = join(vec![(link, None)], &host());
+            let joined = join(vec![(link, None)], &host(), Source::Store);
             assert_eq!(is_public(&joined[0], &host(), &defaults), want, "{text}");
         }
     }
@@ -450,6 +493,37 @@ pub(crate) mod tests {
             survey.interfaces.iter().map(|i| (i.link.name.as_str(), i.link.kind.word(), i.verdict)).collect();
         assert_eq!(seen, [("eth0", "ethernet", None), ("tun*", "tun", Some(Verdict::Unexpected))]);
         assert!(survey.missing().is_empty());
+    }
+
+    #[test]
+    fn on_a_mounted_root_the_agent_s_log_says_which_nic_is_which() {
+        let (_dir, root) = tree(&[
+            ("usr/sbin/ifup", "!"),
+            (
+                "etc/network/interfaces",
+                "iface eth0 inet static\n address 104.130.4.72/24\niface eth1 inet dhcp\n",
+            ),
+            (
+                logged::PATH,
+                "x [INFO ] Interface BC764E207572: {'label': 'public', 'ips': [{'ip': '104.130.4.72', 'netmask': '255.255.255.0'}]}\n\
+                 x [INFO ] Interface BC764E206C5B: {'label': 'private'}\n",
+            ),
+        ]);
+        let survey = Survey::of(&root, false, Err("none".to_owned())).unwrap();
+        let seen: Vec<_> =
+            survey.interfaces.iter().map(|i| (i.link.name.as_str(), i.verdict, i.is_public)).collect();
+        assert_eq!(seen, [("eth0", Some(Verdict::Host), true), ("eth1", None, false)]);
+        assert_eq!((survey.source, survey.missing().len()), (Source::Log, 0));
+    }
+
+    #[test]
+    fn the_log_never_says_that_a_nic_is_missing_or_unknown() {
+        let (_dir, root) = tree(&[
+            ("sys/class/net/eth0/address", "bc:76:4e:00:00:01\n"),
+            (logged::PATH, "x [INFO ] Interface BC764E207572: {'label': 'public'}\n"),
+        ]);
+        let survey = Survey::of(&root, false, Err("none".to_owned())).unwrap();
+        assert_eq!((survey.missing().len(), survey.interfaces[0].verdict), (0, None));
     }
 
     #[test]
