@@ -25,6 +25,9 @@ _novactl() {
             novactl,help)
                 cmd="novactl__subcmd__help"
                 ;;
+            novactl,scan-ifaces)
+                cmd="novactl__subcmd__scan__subcmd__ifaces"
+                ;;
             novactl__subcmd__help,doctor)
                 cmd="novactl__subcmd__help__subcmd__doctor"
                 ;;
@@ -34,6 +37,9 @@ _novactl() {
             novactl__subcmd__help,help)
                 cmd="novactl__subcmd__help__subcmd__help"
                 ;;
+            novactl__subcmd__help,scan-ifaces)
+                cmd="novactl__subcmd__help__subcmd__scan__subcmd__ifaces"
+                ;;
             *)
                 ;;
         esac
@@ -41,7 +47,7 @@ _novactl() {
 
     case "${cmd}" in
         novactl)
-            opts="-v -q -h -V --root --xenstore --format --color --verbose --quiet --help --version doctor explain help"
+            opts="-v -q -h -V --root --xenstore --format --color --verbose --quiet --help --version doctor scan-ifaces explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -143,7 +149,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__help)
-            opts="doctor explain help"
+            opts="doctor scan-ifaces explain help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -191,6 +197,50 @@ _novactl() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__help__subcmd__scan__subcmd__ifaces)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__scan__subcmd__ifaces)
+            opts="-v -q -h --root --xenstore --format --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --xenstore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -37,6 +37,7 @@ complete -c novactl -n "__fish_novactl_needs_command" -s q -l quiet -d 'Say only
 complete -c novactl -n "__fish_novactl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_needs_command" -s V -l version -d 'Print version'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "doctor" -d 'Find what is wrong, say what mends it and which recovery route applies'
+complete -c novactl -n "__fish_novactl_needs_command" -f -a "scan-ifaces" -d 'Show every interface: what it is, what the host says of it, IPv6'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "explain" -d 'Say what a check means, why it matters and how to mend it by hand'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l only -d 'Run only these checks' -r
@@ -59,6 +60,17 @@ complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l no-probe -d '
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s v -l verbose -d 'Say more; twice: what is read and run as well'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l format -d 'How the result is written' -r -f -a "table\t'For people'
+json\t'One JSON document'
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
+always\t'Also into files and pipes'
+never\t'Never'"
+complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -s v -l verbose -d 'Say more; twice: what is read and run as well'
+complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l format -d 'How the result is written' -r -f -a "table\t'For people'
@@ -70,6 +82,7 @@ never\t'Never'"
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -s v -l verbose -d 'Say more; twice: what is read and run as well'
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor explain help" -f -a "doctor" -d 'Find what is wrong, say what mends it and which recovery route applies'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor explain help" -f -a "explain" -d 'Say what a check means, why it matters and how to mend it by hand'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor explain help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor scan-ifaces explain help" -f -a "doctor" -d 'Find what is wrong, say what mends it and which recovery route applies'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor scan-ifaces explain help" -f -a "scan-ifaces" -d 'Show every interface: what it is, what the host says of it, IPv6'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor scan-ifaces explain help" -f -a "explain" -d 'Say what a check means, why it matters and how to mend it by hand'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor scan-ifaces explain help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

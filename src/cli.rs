@@ -3,6 +3,7 @@
 mod diagnosis;
 mod doctor;
 mod explain;
+mod scan_ifaces;
 pub mod trouble;
 
 use std::path::PathBuf;
@@ -67,6 +68,8 @@ pub struct Global {
 pub enum Command {
     /// Find what is wrong, say what mends it and which recovery route applies
     Doctor(doctor::Doctor),
+    /// Show every interface: what it is, what the host says of it, IPv6
+    ScanIfaces(scan_ifaces::ScanIfaces),
     /// Say what a check means, why it matters and how to mend it by hand
     Explain(explain::Explain),
 }
@@ -101,6 +104,7 @@ impl Global {
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Doctor(doctor) => doctor.run(&cli.global),
+        Command::ScanIfaces(scan) => scan.run(&cli.global),
         Command::Explain(explain) => explain.run(&cli.global),
     }
 }

@@ -5,24 +5,24 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::Global;
+use super::diagnosis::{self, TargetFacts};
+use super::{Global, say};
 use crate::check::interfaces::hazards;
-use crate::check::{self, Finding, Limits, Selection, Status, Topic};
-use crate::facts::agents::Kind as AgentKind;
-use crate::facts::os::Family;
+use crate::check::{self, Finding, Limits, Selection, Status, Strictness, Summary, Topic};
 use crate::net::Mac;
+use crate::net::host::HostNic;
 use crate::net::ipv6::Ipv6;
 use crate::net::links::{Kind, State};
 use crate::net::survey::{Interface, Survey, Verdict};
 use crate::report::{Exit, Report, nagios};
-use crate::target::Target;
-use crate::ui::{Row, Ui};
+use crate::ui::{Row, Ui, Volume};
 
 /// The most interfaces of software that a person is shown one by one: what fits on a Xen console of 24 lines.
 const LISTED_MAX: usize = 16;
@@ -30,45 +30,33 @@ const LISTED_MAX: usize = 16;
 /// The columns that a label may have: tenants choose labels, and the table has 80.
 const LABEL_MAX: usize = 10;
 
+const EXAMPLES: &str = "\
+Examples:
+  novactl scan-ifaces                      this server
+  novactl scan-ifaces --root /mnt/rescue   what a disk's configuration makes
+  novactl scan-ifaces -v                   every link, also thousands of them
+
+A NIC that the host's data cannot be asked about has no verdict.";
+
 /// Options of `scan-ifaces`.
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct ScanIfaces {}
 
-/// What `scan-ifaces` has to say.
+/// What `scan-ifaces` has to say (`schemas/interfaces.json`).
 #[derive(Debug, Serialize)]
-pub struct ScanReport {
+struct ScanReport {
     schema: &'static str,
-    target: TargetReport,
+    novactl: &'static str,
+    target: TargetFacts,
     interfaces: Vec<InterfaceReport>,
     missing: Vec<Record>,
     findings: Vec<Finding>,
     #[serde(skip)]
-    is_verbose: bool,
+    volume: Volume,
+    /// What could not be looked at, in sentences.
     #[serde(skip)]
-    unread: Vec<String>,
-    #[serde(skip)]
-    host_unknown: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct TargetReport {
-    mode: &'static str,
-    path: String,
-    os: OsReport,
-    agent: AgentReport,
-}
-
-#[derive(Debug, Serialize)]
-struct OsReport {
-    id: String,
-    version: String,
-    family: Family,
-}
-
-#[derive(Debug, Serialize)]
-struct AgentReport {
-    kind: Option<AgentKind>,
-    version: Option<String>,
+    unknown: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,51 +86,42 @@ struct Record {
 }
 
 impl ScanIfaces {
-    pub(super) fn run(&self, global: &Global) -> anyhow::Result<ScanReport> {
+    pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         let target = Arc::new(global.target()?);
         // Made here, so that a slow store costs no check its time.
         let survey = target.survey()?;
         let selection = Selection { topics: vec![Topic::Interfaces], ..Selection::default() };
-        let findings = check::run(&target, &selection.checks()?, Limits::default());
-        let record =
-            |nic: &crate::net::host::HostNic| Record { key: nic.key.clone(), label: nic.label.clone() };
-        Ok(ScanReport {
+        let findings = check::run(&target, &selection, Limits::default());
+        let no_host =
+            survey.host.as_ref().err().map(|reason| format!("what the host assigns is not known: {reason}"));
+        let unread = survey.unread.iter().map(|seen| format!("left out: {}", seen.text));
+        let report = ScanReport {
             schema: "novactl.interfaces/1",
-            target: TargetReport::of(&target),
+            novactl: env!("CARGO_PKG_VERSION"),
+            target: TargetFacts::of(&target),
             interfaces: survey
                 .interfaces
                 .iter()
                 .map(|interface| InterfaceReport::of(interface, survey))
                 .collect(),
-            missing: survey.missing().into_iter().map(record).collect(),
+            missing: survey.missing().into_iter().map(Record::of).collect(),
             findings,
-            is_verbose: global.verbose > 0,
-            unread: survey.unread.iter().map(|seen| seen.text.clone()).collect(),
-            host_unknown: survey.host.as_ref().err().cloned(),
-        })
+            volume: global.volume(),
+            unknown: no_host.into_iter().chain(unread).collect(),
+        };
+        say(global, &report)
     }
 }
 
-impl TargetReport {
-    fn of(target: &Target) -> Self {
-        let os = target.os();
-        let agent = target.agents().all.first();
-        Self {
-            mode: if target.is_live() { "live" } else { "root" },
-            path: target.root.path().display().to_string(),
-            os: OsReport { id: os.id.clone(), version: os.version.clone(), family: os.family },
-            agent: AgentReport {
-                kind: agent.map(|agent| agent.kind),
-                version: agent.and_then(|agent| agent.version.clone()),
-            },
-        }
+impl Record {
+    fn of(nic: &HostNic) -> Self {
+        Self { key: nic.key.clone(), label: nic.label.clone() }
     }
 }
 
 impl InterfaceReport {
     fn of(interface: &Interface, survey: &Survey) -> Self {
         let link = &interface.link;
-        let record = survey.record(interface);
         let made_by = interface.made_by.as_ref().map(|made| {
             let when = if made.at_boot { "at boot" } else { "on demand" };
             format!("made {when} by {}", made.seen.source)
@@ -158,7 +137,7 @@ impl InterfaceReport {
             lower: link.lower.clone(),
             addresses: link.addresses.clone(),
             ipv6: interface.ipv6.clone(),
-            host: record.map(|nic| Record { key: nic.key.clone(), label: nic.label.clone() }),
+            host: survey.record(interface).map(Record::of),
             public: interface.is_public,
             verdict: interface.verdict,
             crashes: hazards::crashed_by(interface, survey),
@@ -169,6 +148,17 @@ impl InterfaceReport {
     /// Whether it is one of those of which a server can have thousands.
     fn is_plenty(&self) -> bool {
         matches!(self.verdict, Some(Verdict::Unexpected | Verdict::Port))
+    }
+
+    /// The place in the table: the host's NICs, other NICs, links of software, the loopback.
+    fn place(&self) -> u8 {
+        match self.verdict {
+            Some(Verdict::Host) => 0,
+            None | Some(Verdict::UnknownToHost) => 1,
+            Some(Verdict::SharesMac) => 2,
+            Some(Verdict::Unexpected | Verdict::Port) => 3,
+            Some(Verdict::Loopback) => 4,
+        }
     }
 
     fn row(&self) -> Row {
@@ -228,7 +218,7 @@ impl ScanReport {
     /// Splits the interfaces into those that are shown and those that are counted by kind.
     fn shown(&self) -> (Vec<&InterfaceReport>, BTreeMap<&str, usize>) {
         let plenty = self.interfaces.iter().filter(|interface| interface.is_plenty()).count();
-        if self.is_verbose || plenty <= LISTED_MAX {
+        if self.volume == Volume::Verbose || plenty <= LISTED_MAX {
             return (self.interfaces.iter().collect(), BTreeMap::new());
         }
         let mut kinds = BTreeMap::new();
@@ -238,10 +228,6 @@ impl ScanReport {
         (self.interfaces.iter().filter(|interface| !interface.is_plenty()).collect(), kinds)
     }
 
-    fn count(&self, status: Status) -> u64 {
-        self.findings.iter().filter(|finding| finding.status == status).count() as u64
-    }
-
     fn count_of(&self, verdict: Verdict) -> u64 {
         self.interfaces.iter().filter(|interface| interface.verdict == Some(verdict)).count() as u64
     }
@@ -249,10 +235,11 @@ impl ScanReport {
 
 impl Report for ScanReport {
     fn human(&self, ui: &mut Ui) -> io::Result<()> {
-        let (shown, kinds) = self.shown();
+        let (mut shown, kinds) = self.shown();
         if self.interfaces.is_empty() {
             ui.line("No interface is known: neither a record of /sys nor a configuration of one")?;
         } else {
+            shown.sort_by_key(|interface| interface.place());
             let rows: Vec<Row> = shown.into_iter().map(InterfaceReport::row).collect();
             ui.table(&["INTERFACE", "KIND", "MAC", "STATE", "IPV6", "LABEL", "VERDICT"], &rows)?;
         }
@@ -265,55 +252,43 @@ impl Report for ScanReport {
             let label = record.label.as_deref().unwrap_or("without a label");
             ui.line(&format!("missing: {} ({label}) is assigned by the host", record.key))?;
         }
-        if let Some(reason) = &self.host_unknown {
-            ui.paragraph("", 4, &format!("what the host assigns is not known: {reason}"))?;
+        self.unknown.iter().try_for_each(|text| ui.paragraph("", 4, text))?;
+        if self.volume == Volume::Quiet {
+            return Ok(());
         }
-        for reason in &self.unread {
-            ui.paragraph("", 4, &format!("not read: {reason}"))?;
-        }
-        let is_said = |finding: &&Finding| {
-            self.is_verbose
-                || matches!(finding.status, Status::Fail | Status::Warn | Status::Unknown | Status::Note)
-        };
-        let findings: Vec<&Finding> = self.findings.iter().filter(is_said).collect();
-        if !findings.is_empty() {
-            ui.line("")?;
-        }
-        findings.into_iter().try_for_each(|finding| say(ui, finding))
+        let mut said = self.findings.iter().filter(|f| diagnosis::matters(f) || f.status == Status::Note);
+        said.try_for_each(|finding| diagnosis::write_finding(ui, finding))
     }
 
     fn nagios(&self) -> nagios::Line {
-        let (fails, warnings) = (self.count(Status::Fail), self.count(Status::Warn));
-        let state = match (fails, warnings) {
-            (1.., _) => nagios::State::Critical,
-            (0, 1..) => nagios::State::Warning,
-            _ if self.interfaces.is_empty() => nagios::State::Unknown,
-            _ => nagios::State::Ok,
-        };
-        let first = self
-            .findings
-            .iter()
-            .find(|f| matches!(f.status, Status::Fail))
-            .or_else(|| self.findings.iter().find(|f| f.status == Status::Warn));
+        let worst = self.findings.iter().filter(|f| diagnosis::matters(f)).max_by(|a, b| {
+            // of equals the first: it is the cause
+            a.status.cmp(&b.status).then(std::cmp::Ordering::Greater)
+        });
         let counts =
             format!("{} interfaces, {} of the host", self.interfaces.len(), self.count_of(Verdict::Host));
+        let summary = Summary::of(&self.findings);
         nagios::Line {
-            service: "IFACES",
-            state,
-            text: first.map_or(counts.clone(), |finding| format!("{}, {counts}", finding.title)),
+            service: "INTERFACES",
+            state: if self.interfaces.is_empty() {
+                nagios::State::Unknown
+            } else {
+                summary.state(Strictness::Problems)
+            },
+            text: worst.map_or(counts.clone(), |finding| format!("{}, {counts}", finding.title)),
             perfdata: vec![
                 ("interfaces", self.interfaces.len() as u64),
                 ("host", self.count_of(Verdict::Host)),
                 ("unexpected", self.count_of(Verdict::Unexpected)),
                 ("missing", self.missing.len() as u64),
-                ("fail", fails),
-                ("warn", warnings),
+                ("fail", summary.fail as u64),
+                ("warn", summary.warn as u64),
             ],
         }
     }
 
     fn exit(&self) -> Exit {
-        if self.count(Status::Fail) > 0 {
+        if Summary::of(&self.findings).fail > 0 {
             Exit::Problems
         } else if self.interfaces.is_empty() {
             Exit::CannotJudge
@@ -321,26 +296,4 @@ impl Report for ScanReport {
             Exit::Ok
         }
     }
-}
-
-/// Writes one finding: the fact, what follows, where it was seen, the fix.
-fn say(ui: &mut Ui, finding: &Finding) -> io::Result<()> {
-    let head = format!("{:<7} ", finding.status.word());
-    ui.headed(finding.status, &head, &format!("{}  {}", finding.id, finding.title))?;
-    if let Some(why) = &finding.why {
-        ui.paragraph("        ", 8, why)?;
-    }
-    if matches!(finding.status, Status::Note | Status::Ok | Status::Skipped) {
-        return Ok(());
-    }
-    for seen in finding.evidence.iter().take(3) {
-        ui.paragraph("        ", 8, &format!("{}: {}", seen.source, seen.text))?;
-    }
-    if let Some(remedy) = &finding.remedy {
-        ui.paragraph("        fix: ", 8, &remedy.text)?;
-        for command in &remedy.commands {
-            ui.line(&format!("          {}", command.join(" ")))?;
-        }
-    }
-    Ok(())
 }
