@@ -16,6 +16,9 @@ _novactl() {
             ",$1")
                 cmd="novactl"
                 ;;
+            novactl,check-xentools)
+                cmd="novactl__subcmd__check__subcmd__xentools"
+                ;;
             novactl,doctor)
                 cmd="novactl__subcmd__doctor"
                 ;;
@@ -25,8 +28,17 @@ _novactl() {
             novactl,help)
                 cmd="novactl__subcmd__help"
                 ;;
+            novactl,reset-network)
+                cmd="novactl__subcmd__reset__subcmd__network"
+                ;;
             novactl,scan-ifaces)
                 cmd="novactl__subcmd__scan__subcmd__ifaces"
+                ;;
+            novactl,undo)
+                cmd="novactl__subcmd__undo"
+                ;;
+            novactl__subcmd__help,check-xentools)
+                cmd="novactl__subcmd__help__subcmd__check__subcmd__xentools"
                 ;;
             novactl__subcmd__help,doctor)
                 cmd="novactl__subcmd__help__subcmd__doctor"
@@ -37,8 +49,14 @@ _novactl() {
             novactl__subcmd__help,help)
                 cmd="novactl__subcmd__help__subcmd__help"
                 ;;
+            novactl__subcmd__help,reset-network)
+                cmd="novactl__subcmd__help__subcmd__reset__subcmd__network"
+                ;;
             novactl__subcmd__help,scan-ifaces)
                 cmd="novactl__subcmd__help__subcmd__scan__subcmd__ifaces"
+                ;;
+            novactl__subcmd__help,undo)
+                cmd="novactl__subcmd__help__subcmd__undo"
                 ;;
             *)
                 ;;
@@ -47,8 +65,38 @@ _novactl() {
 
     case "${cmd}" in
         novactl)
-            opts="-v -q -h -V --root --xenstore --format --color --verbose --quiet --help --version doctor scan-ifaces explain help"
+            opts="-v -q -h -V --root --xenstore --format --color --verbose --quiet --help --version doctor check-xentools scan-ifaces reset-network explain undo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --xenstore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__check__subcmd__xentools)
+            opts="-v -q -h --strict --root --xenstore --format --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -92,7 +140,7 @@ _novactl() {
                     return 0
                     ;;
                 --topic)
-                    COMPREPLY=($(compgen -W "xen xentools agent interfaces" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "xen xentools agent interfaces network" -- "${cur}"))
                     return 0
                     ;;
                 --root)
@@ -149,8 +197,22 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__help)
-            opts="doctor scan-ifaces explain help"
+            opts="doctor check-xentools scan-ifaces reset-network explain undo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__help__subcmd__check__subcmd__xentools)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -204,6 +266,20 @@ _novactl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        novactl__subcmd__help__subcmd__reset__subcmd__network)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         novactl__subcmd__help__subcmd__scan__subcmd__ifaces)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -218,6 +294,74 @@ _novactl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        novactl__subcmd__help__subcmd__undo)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__reset__subcmd__network)
+            opts="-y -v -q -h --from --address --gateway --dns --backend --revert-after --force --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --address)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --gateway)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --backend)
+                    COMPREPLY=($(compgen -W "" -- "${cur}"))
+                    return 0
+                    ;;
+                --revert-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --xenstore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         novactl__subcmd__scan__subcmd__ifaces)
             opts="-v -q -h --root --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -225,6 +369,40 @@ _novactl() {
                 return 0
             fi
             case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --xenstore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__undo)
+            opts="-y -v -q -h --list --keep --force --unless-kept --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --unless-kept)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --root)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

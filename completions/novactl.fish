@@ -37,15 +37,19 @@ complete -c novactl -n "__fish_novactl_needs_command" -s q -l quiet -d 'Say only
 complete -c novactl -n "__fish_novactl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_needs_command" -s V -l version -d 'Print version'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "doctor" -d 'Find what is wrong, say what mends it and which recovery route applies'
+complete -c novactl -n "__fish_novactl_needs_command" -f -a "check-xentools" -d 'Check the XenServer Tools, link by link from the hypervisor to the host'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "scan-ifaces" -d 'Show every interface: what it is, what the host says of it, IPv6'
+complete -c novactl -n "__fish_novactl_needs_command" -f -a "reset-network" -d 'Configure the NICs as the host says'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "explain" -d 'Say what a check means, why it matters and how to mend it by hand'
+complete -c novactl -n "__fish_novactl_needs_command" -f -a "undo" -d 'List what was changed, take a change back, or keep one'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l only -d 'Run only these checks' -r
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l skip -d 'Leave these checks out' -r
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l topic -d 'Run only the checks of these topics' -r -f -a "xen\t'Is there a hypervisor to talk to'
 xentools\t'The XenServer Tools in the guest'
 agent\t'nova-agent itself'
-interfaces\t'The network interfaces that exist'"
+interfaces\t'The network interfaces that exist'
+network\t'How the network is configured'"
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l format -d 'How the result is written' -r -f -a "table\t'For people'
@@ -60,6 +64,18 @@ complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l no-probe -d '
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s v -l verbose -d 'Say more; twice: what is read and run as well'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l format -d 'How the result is written' -r -f -a "table\t'For people'
+json\t'One JSON document'
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
+always\t'Also into files and pipes'
+never\t'Never'"
+complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l strict -d 'Count warnings as problems (exit code 1)'
+complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -s v -l verbose -d 'Say more; twice: what is read and run as well'
+complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l format -d 'How the result is written' -r -f -a "table\t'For people'
@@ -71,6 +87,26 @@ never\t'Never'"
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -s v -l verbose -d 'Say more; twice: what is read and run as well'
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l from -d 'Take the network from a config drive or a JSON file instead of XenStore' -r
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l address -d 'Set an address by hand; repeat it for more' -r
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l gateway -d 'Default gateway, with --address: of the NIC named first' -r
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l dns -d 'Name server, with --address' -r
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l backend -d 'Write for this back end [default: the one in charge]' -r -f -a ""
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l revert-after -d 'Take the change back after SECONDS unless it is kept; 0 never does' -r
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l format -d 'How the result is written' -r -f -a "table\t'For people'
+json\t'One JSON document'
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
+always\t'Also into files and pipes'
+never\t'Never'"
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l force -d 'Also on a server under RackConnect v2 automation'
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l dry-run -d 'Show what would change and change nothing'
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s y -l yes -d 'Do not ask'
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s v -l verbose -d 'Say more; twice: what is read and run as well'
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l format -d 'How the result is written' -r -f -a "table\t'For people'
@@ -82,7 +118,27 @@ never\t'Never'"
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -s v -l verbose -d 'Say more; twice: what is read and run as well'
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor scan-ifaces explain help" -f -a "doctor" -d 'Find what is wrong, say what mends it and which recovery route applies'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor scan-ifaces explain help" -f -a "scan-ifaces" -d 'Show every interface: what it is, what the host says of it, IPv6'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor scan-ifaces explain help" -f -a "explain" -d 'Say what a check means, why it matters and how to mend it by hand'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor scan-ifaces explain help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c novactl -n "__fish_novactl_using_subcommand undo" -l unless-kept -d 'Wait SECONDS, then take ID back unless it was kept: the process behind --revert-after' -r
+complete -c novactl -n "__fish_novactl_using_subcommand undo" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand undo" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand undo" -l format -d 'How the result is written' -r -f -a "table\t'For people'
+json\t'One JSON document'
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+complete -c novactl -n "__fish_novactl_using_subcommand undo" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
+always\t'Also into files and pipes'
+never\t'Never'"
+complete -c novactl -n "__fish_novactl_using_subcommand undo" -l list -d 'List the journal'
+complete -c novactl -n "__fish_novactl_using_subcommand undo" -l keep -d 'Keep a change that would take itself back'
+complete -c novactl -n "__fish_novactl_using_subcommand undo" -l force -d 'Also when a file was edited since; the edit stays in the journal'
+complete -c novactl -n "__fish_novactl_using_subcommand undo" -l dry-run -d 'Show what would change and change nothing'
+complete -c novactl -n "__fish_novactl_using_subcommand undo" -s y -l yes -d 'Do not ask'
+complete -c novactl -n "__fish_novactl_using_subcommand undo" -s v -l verbose -d 'Say more; twice: what is read and run as well'
+complete -c novactl -n "__fish_novactl_using_subcommand undo" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand undo" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "doctor" -d 'Find what is wrong, say what mends it and which recovery route applies'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "check-xentools" -d 'Check the XenServer Tools, link by link from the hypervisor to the host'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "scan-ifaces" -d 'Show every interface: what it is, what the host says of it, IPv6'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "reset-network" -d 'Configure the NICs as the host says'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "explain" -d 'Say what a check means, why it matters and how to mend it by hand'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "undo" -d 'List what was changed, take a change back, or keep one'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

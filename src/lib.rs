@@ -13,12 +13,16 @@
 
 pub mod check;
 pub mod cli;
+pub mod commands;
 pub mod exec;
 pub mod facts;
 pub mod net;
+pub mod plan;
 pub mod report;
+pub mod revert;
 pub mod root;
 pub mod route;
+pub mod session;
 pub mod target;
 pub mod ui;
 pub mod xenstore;

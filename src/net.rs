@@ -2,25 +2,33 @@
 //!
 //! | file | owns |
 //! |---|---|
+//! | `intent` | what each NIC is to become |
+//! | `backend` | who reads which files, and how an intent is written for it |
+//! | `live` | what is up, and the steps from there to an intent |
 //! | `host` | `vm-data/networking`, parsed and validated; or what the agent logged of it (`logged`) |
 //! | `links` | the links that exist, from the kernel (`netlink`) or a recorded tree (`sysfs`) |
 //! | `configured` | what the configuration would make, from one file per format (`netplan`, `networkd`, …) |
 //! | `ipv6` | whether IPv6 is on for a link, and what turned it off |
 //! | `survey` | all of it joined: what `scan-ifaces` prints and the checks judge |
 //!
-//! Everything here looks and parses; nothing judges or writes. The one type that all share is [`Mac`].
+//! Everything here looks, parses and renders; nothing judges or writes. The one type that all share is [`Mac`].
 
 mod assignments;
+pub mod backend;
 pub mod configured;
 mod containers;
+pub mod drive;
 mod eni;
+pub mod from;
 mod glob;
 pub mod host;
 mod ifcfg;
 mod ini;
+pub mod intent;
 pub mod ipv6;
 mod keyfile;
 pub mod links;
+pub mod live;
 mod logged;
 mod netlink;
 mod netplan;

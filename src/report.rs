@@ -45,6 +45,14 @@ pub enum Exit {
     Usage = 2,
     /// Could not be done or could not be judged.
     CannotJudge = 3,
+    /// A change failed, or did not verify; all of it was taken back.
+    ChangeFailed = 4,
+    /// A change failed and could not be taken back whole.
+    Stuck = 5,
+    /// Declined at the prompt, or a prompt was needed and nobody was there.
+    Declined = 6,
+    /// Interrupted; what had been changed was taken back.
+    Interrupted = 130,
 }
 
 impl From<Exit> for std::process::ExitCode {

@@ -10,6 +10,7 @@
 
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -21,6 +22,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+
+pub use write::{FileNode, Node};
 
 /// The largest file that is read whole, in bytes. Configuration is far below it; logs are read by their tail.
 pub const READ_MAX: u64 = 16 << 20;
@@ -78,6 +81,9 @@ pub struct Stat {
     pub size: u64,
     /// Last modification, seconds since 1970.
     pub mtime: i64,
+    /// Last change of the file or of its owner, mode, labels or name, seconds since 1970. A package manager sets
+    /// `mtime` to the time of the build, so only this one says when a file was replaced.
+    pub ctime: i64,
     /// Device number of the file system that holds it.
     pub device: u64,
 }
@@ -513,6 +519,7 @@ fn stat_of(stat: &rustix::fs::Stat) -> Stat {
         gid: stat.st_gid,
         size: u64::try_from(stat.st_size).unwrap_or(0),
         mtime: stat.st_mtime,
+        ctime: stat.st_ctime,
         device: stat.st_dev,
     }
 }

@@ -51,6 +51,12 @@ impl Target {
         Ok(Self::new(Root::open(path)?, false, source))
     }
 
+    /// Returns a tree of which programs are run as if it were the running system's.
+    #[cfg(test)]
+    pub(crate) fn pretending_to_be_live(path: &Path) -> Self {
+        Self::new(Root::open(path).expect("a directory"), true, Source::None)
+    }
+
     fn new(root: Root, live: bool, source: Source) -> Self {
         Self {
             root,
@@ -74,6 +80,12 @@ impl Target {
     /// Whether there is a store to ask: always on a running guest, under a root when one was named.
     pub fn has_store(&self) -> bool {
         self.source != Source::None
+    }
+
+    /// Whether the store was named by the caller, instead of being looked for: it then stands for Xen, also in a
+    /// container or under a root.
+    pub fn store_is_named(&self) -> bool {
+        matches!(self.source, Source::Path(_))
     }
 
     /// Returns the distribution, init system and release, from files.

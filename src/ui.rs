@@ -66,6 +66,12 @@ impl Ui {
         }
     }
 
+    /// Returns the standard error, for what has to be read before a question.
+    pub fn stderr(color: Color) -> Self {
+        let stdout = Self::stdout(color);
+        Self { out: Box::new(io::stderr()), color: stdout.color && io::stderr().is_terminal(), ..stdout }
+    }
+
     /// Returns a screen without colour that writes to `out`, `width` columns wide.
     pub fn plain(out: Box<dyn Write>, width: usize) -> Self {
         Self { out, color: false, width }
@@ -135,6 +141,25 @@ impl Ui {
         writeln!(self.out, "{indent}$ {}", words.join(" "))
     }
 
+    /// Writes a unified diff.
+    ///
+    /// # Errors
+    /// The screen cannot be written.
+    pub fn diff(&mut self, diff: &str) -> io::Result<()> {
+        for line in diff.lines() {
+            let status = match line.as_bytes().first() {
+                Some(b'+') => Status::Ok,
+                Some(b'-') => Status::Fail,
+                Some(b'@') => Status::Note,
+                _ => Status::Skipped,
+            };
+            let shown = visible(line);
+            let shown = if status == Status::Skipped { shown } else { self.in_color(status, &shown) };
+            writeln!(self.out, "  {shown}")?;
+        }
+        Ok(())
+    }
+
     /// Returns a text in the colour of a status.
     fn in_color(&self, status: Status, text: &str) -> String {
         let style = match status {
@@ -193,6 +218,37 @@ impl Ui {
     /// The screen cannot be written.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+/// What somebody says to a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Yes.
+    Yes,
+    /// No, or nothing.
+    No,
+    /// There is no terminal to ask on.
+    NobodyThere,
+}
+
+/// Asks a yes-or-no question on the terminal; no is the default.
+///
+/// # Errors
+/// The terminal cannot be read.
+pub fn confirm(question: &str) -> anyhow::Result<Answer> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(Answer::NobodyThere);
+    }
+    let confirm = dialoguer::Confirm::new().with_prompt(question).default(false);
+    Ok(if confirm.interact()? { Answer::Yes } else { Answer::No })
+}
+
+/// Says on the standard error what is going on.
+#[expect(clippy::print_stderr, reason = "the one place that writes to it")]
+pub fn progress(volume: Volume, text: &str) {
+    if volume != Volume::Quiet {
+        eprintln!("{}", visible(text));
     }
 }
 

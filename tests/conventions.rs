@@ -91,7 +91,7 @@ fn every_check_has_a_page_that_fits_a_console() {
 fn wrong_use_has_its_own_code_and_says_what_to_type() {
     let (_dir, root) = empty_root();
     for (args, code, words) in [
-        (&["doctor", "--only", "agent-instaled"][..], 2, "did you mean agent-installed?"),
+        (&["doctor", "--only", "agent-instaled"][..], 2, "did you mean agent-installed"),
         (&["explain", "nonsense"], 2, "novactl doctor --list"),
         (&["doctor", "--format", "yaml"], 2, "possible values"),
         (&["no-such-command"], 2, "--help"),

@@ -212,7 +212,6 @@ fn links_that_lead_to_themselves() {
 }
 
 #[test]
-#[ignore = "until the facts are here"]
 fn long_chains_of_links() {
     for name in GUESTS {
         let dir = guest(name);
@@ -324,7 +323,6 @@ fn ten_thousand_drop_ins_and_a_unit_of_ten_thousand_orders() {
 }
 
 #[test]
-#[ignore = "until the facts are here"]
 fn what_may_not_be_read_is_not_taken_for_absent() {
     if !is_root() {
         println!("skipped: becoming another user needs root");

@@ -8,6 +8,7 @@ use super::{Check, Finding, Needs, Topic};
 use crate::facts::agents::{Agent, Kind as AgentKind};
 use crate::facts::os::{Base, Family};
 use crate::net::configured::Seen;
+use crate::net::links::Kind;
 use crate::net::survey::{BONDING_MASTERS, Interface, Survey, Verdict};
 use crate::target::Target;
 
@@ -60,7 +61,7 @@ fn unexpected_interfaces(target: &Target) -> anyhow::Result<Vec<Finding>> {
     let mut findings = Vec::new();
     if let Some(agent) = agent {
         findings.extend(crashes(agent, survey, target.os().base));
-        findings.extend(bonding_masters(agent, survey, target));
+        findings.extend(bonding_masters(agent, survey, target)?);
     }
     if findings.is_empty() {
         findings.push(others(survey, agent));
@@ -107,26 +108,25 @@ fn update_agent(finding: Finding, base: Base) -> Finding {
     }
 }
 
-fn bonding_masters(agent: &Agent, survey: &Survey, target: &Target) -> Option<Finding> {
+fn bonding_masters(agent: &Agent, survey: &Survey, target: &Target) -> anyhow::Result<Option<Finding>> {
     if !survey.has_bonding_masters {
-        return None;
+        return Ok(None);
     }
-    let module = hazards::netifaces(agent, &target.root)?;
+    let Some(python) = hazards::python_with_netifaces(agent, &target.root)? else { return Ok(None) };
     let finding =
         Finding::fail("the bonding driver's file bonding_masters crashes nova-agent 2.x at a network reset")
             .because("the agent takes it for an interface, and netifaces raises ValueError for such a name")
             .seen(BONDING_MASTERS, "a plain file among the links")
-            .seen(module, "netifaces is installed")
+            .seen(python, "this Python can import netifaces")
             .about("bonding_masters");
-    let has_bond = survey.interfaces.iter().any(|interface| interface.link.kind.word() == "bond");
-    Some(if has_bond {
-        finding
-            .mend("replace the agent, or take netifaces out of its Python where its package does not need it")
+    let has_bond = survey.interfaces.iter().any(|interface| interface.link.kind == Kind::BOND);
+    let text = if has_bond {
+        "replace the agent, or take netifaces out of its Python where its package does not need it"
     } else {
-        let finding =
-            finding.mend("no bond is in use: unload the driver, and keep it from being loaded at boot");
-        finding.by(&["modprobe", "-r", "bonding"])
-    })
+        "no bond is in use: unload the driver, and keep it from being loaded at boot"
+    };
+    let finding = finding.mend(text);
+    Ok(Some(if has_bond { finding } else { finding.by(&["modprobe", "-r", "bonding"]) }))
 }
 
 /// What exists beside the NICs and does no harm.

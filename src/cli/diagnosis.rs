@@ -51,8 +51,17 @@ struct OsFacts {
 
 #[derive(Debug, Serialize)]
 struct AgentFacts {
-    kind: Kind,
+    #[serde(serialize_with = "or_none")]
+    kind: Option<Kind>,
     version: Option<String>,
+}
+
+/// No agent is a kind of its own.
+fn or_none<S: serde::Serializer>(kind: &Option<Kind>, serializer: S) -> Result<S::Ok, S::Error> {
+    match kind {
+        Some(kind) => kind.serialize(serializer),
+        None => serializer.serialize_str("none"),
+    }
 }
 
 impl TargetFacts {
@@ -73,10 +82,15 @@ impl TargetFacts {
                 family: os.family,
             },
             agent: AgentFacts {
-                kind: agent.map_or(Kind::None, |agent| agent.kind),
+                kind: agent.map(|agent| agent.kind),
                 version: agent.and_then(|agent| agent.version.clone()),
             },
         }
+    }
+
+    /// Whether it is the running system.
+    pub(super) fn is_live(&self) -> bool {
+        self.mode == "live"
     }
 
     fn words(&self) -> String {

@@ -16,6 +16,12 @@ pub struct Trouble {
     pub exit: Exit,
 }
 
+impl Trouble {
+    pub(super) fn new(text: impl Into<String>, hint: impl Into<String>, exit: Exit) -> Self {
+        Self { text: text.into(), hint: hint.into(), exit }
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -33,6 +39,23 @@ pub(super) fn no_such_check(id: &str) -> anyhow::Error {
         format!("did you mean {}? novactl doctor --list shows all", near.join(", "))
     };
     Trouble { text: format!("no check is called {id:?}"), hint, exit: Exit::Usage }.into()
+}
+
+/// A change without anybody who could agree to it.
+pub(super) fn no_consent(verb: &str) -> anyhow::Error {
+    let text = format!("{verb} changes this system and there is no terminal to ask on");
+    Trouble::new(text, "--dry-run shows the change, --yes makes it without asking", Exit::Declined).into()
+}
+
+/// The journal cannot be opened, so nothing may be changed.
+pub(super) fn no_journal(error: anyhow::Error) -> anyhow::Error {
+    let root = rustix::process::geteuid().is_root();
+    let hint = if root {
+        "every change is journaled first: make /var/lib/novactl writable"
+    } else {
+        "run it as root"
+    };
+    Trouble::new(format!("{error:#}"), hint, Exit::CannotJudge).into()
 }
 
 /// A root that cannot be looked at.

@@ -1,8 +1,21 @@
 //! What starts at boot, read from files as the init system itself would.
+//!
+//! One file per init system; each gives a [`Service`] by name. To add one: its file, a variant of [`Init`], a line in
+//! [`Services::named`] and in [`init_of`].
 
-use anyhow::Result;
+mod openrc;
+mod rc_conf;
+mod systemd;
+mod sysv;
+mod upstart;
 
-use super::os::Os;
+use std::sync::OnceLock;
+
+use anyhow::{Result, bail};
+
+use self::systemd::Units;
+use super::os::{Family, Os};
+use crate::exec::Cmd;
 use crate::root::Root;
 
 /// The init system of a target.
@@ -118,12 +131,22 @@ pub struct State {
 pub struct Services {
     /// The init system that boots this target.
     pub init: Init,
+    /// Runlevels into which it boots, for System V scripts.
+    levels: Vec<u8>,
+    units: OnceLock<Units>,
 }
 
 impl Services {
     /// Looks at which init system boots the target.
-    pub fn of(_root: &Root, _os: &Os) -> Self {
-        Self { init: Init::Unknown }
+    pub fn of(root: &Root, os: &Os) -> Self {
+        let init = init_of(root, os);
+        // an unreadable inittab is as good as none: the distribution's ways then hold
+        let levels = match init {
+            // systemd maps 2, 3 and 4 to multi-user.target and 5 to graphical.target (systemd-sysv-generator(8))
+            Init::Systemd => vec![2, 3, 4, 5],
+            _ => sysv::default_levels(root, os).unwrap_or_default(),
+        };
+        Self { init, levels, units: OnceLock::new() }
     }
 
     /// Returns the service of this name as the target's init system sees it, or `None` when it knows none. An init
@@ -131,15 +154,129 @@ impl Services {
     ///
     /// # Errors
     /// A file of it cannot be read.
-    pub fn named(&self, _root: &Root, _name: &str) -> Result<Option<Service>> {
-        Ok(None)
+    pub fn named(&self, root: &Root, name: &str) -> Result<Option<Service>> {
+        match self.init {
+            Init::Systemd => match self.unit_service(root, name)? {
+                None => sysv::find(root, name, &self.levels),
+                found => Ok(found),
+            },
+            // upstart runs init scripts as well
+            Init::Upstart => match upstart::find(root, name)? {
+                None => sysv::find(root, name, &self.levels),
+                found => Ok(found),
+            },
+            Init::OpenRc => openrc::find(root, name),
+            Init::BsdRc => rc_conf::find(root, name),
+            Init::SysV | Init::Unknown => sysv::find(root, name, &self.levels),
+        }
+    }
+
+    /// Returns a systemd unit by its full name (`network-online.target`) with its drop-ins, or `None` when there is
+    /// none or it is masked.
+    ///
+    /// # Errors
+    /// A file of it cannot be read.
+    pub fn unit(&self, root: &Root, name: &str) -> Result<Option<Unit>> {
+        Ok(self.units(root)?.load(root, name)?.map(|(_, unit)| unit))
+    }
+
+    /// Whether a boot pulls in a systemd unit, by its full name.
+    ///
+    /// # Errors
+    /// A unit file cannot be read.
+    pub fn is_pulled_in(&self, root: &Root, name: &str) -> Result<bool> {
+        Ok(self.init == Init::Systemd && self.units(root)?.reached(root)?.contains_key(name))
     }
 
     /// Returns what the running init system says of a service; `None` when it is not systemd.
     ///
     /// # Errors
     /// `systemctl` fails or hangs.
-    pub fn state(&self, _name: &str) -> Result<Option<State>> {
-        Ok(None)
+    pub fn state(&self, name: &str) -> Result<Option<State>> {
+        if self.init != Init::Systemd {
+            return Ok(None);
+        }
+        let unit = format!("{name}.service");
+        let show = Cmd::new(&["systemctl", "show", "-p", "ActiveState,SubState,Result,MainPID", &unit]);
+        let Some(output) = show.output()? else { return Ok(None) };
+        if !output.status.success() {
+            bail!("running systemctl show {unit}: {}", output.stderr.trim());
+        }
+        let get = |key: &str| {
+            let line = output.stdout.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+            line.unwrap_or_default().to_owned()
+        };
+        Ok(Some(State {
+            active: get("ActiveState"),
+            sub: get("SubState"),
+            result: get("Result"),
+            main_pid: get("MainPID").parse().unwrap_or(0),
+        }))
+    }
+
+    fn unit_service(&self, root: &Root, name: &str) -> Result<Option<Service>> {
+        let units = self.units(root)?;
+        let full = format!("{name}.service");
+        let service = |path: String, enabled, unit| Service {
+            name: name.to_owned(),
+            init: Init::Systemd,
+            path,
+            enabled,
+            unit,
+            order: None,
+        };
+        if let Some(by) = units.mask(root, &full)? {
+            let path = by.split(' ').next().unwrap_or_default().to_owned();
+            return Ok(Some(service(path, Enabled::Masked(by), None)));
+        }
+        let Some((path, unit)) = units.load(root, &full)? else { return Ok(None) };
+        let enabled = units.enabled(root, &full, &unit)?;
+        Ok(Some(service(path, enabled, Some(unit))))
+    }
+
+    fn units(&self, root: &Root) -> Result<&Units> {
+        if let Some(units) = self.units.get() {
+            return Ok(units);
+        }
+        let units = Units::of(root)?;
+        Ok(self.units.get_or_init(|| units))
     }
 }
+
+/// Tells the init system by what `sbin/init` is, and where that says nothing by the files that only one reads.
+fn init_of(root: &Root, os: &Os) -> Init {
+    if os.family == Family::FreeBsd {
+        return Init::BsdRc;
+    }
+    if root.exists("run/systemd/system") {
+        return Init::Systemd;
+    }
+    let program = root.resolve("sbin/init").ok().flatten().unwrap_or_default();
+    let has = |path: &str| root.exists(path);
+    let has_systemd = has("usr/lib/systemd/systemd") || has("lib/systemd/systemd");
+    match program.rsplit('/').next().unwrap_or_default() {
+        "systemd" => Init::Systemd,
+        "openrc-init" => Init::OpenRc,
+        "upstart" => Init::Upstart,
+        // Alpine and Gentoo start OpenRC from busybox's or sysvinit's init
+        _ if has("etc/runlevels") && (has("sbin/openrc") || has("sbin/rc") || has("usr/sbin/openrc")) => {
+            Init::OpenRc
+        }
+        _ if has("sbin/initctl") && has_jobs(root) => Init::Upstart,
+        // an image without sbin/init is started with init=
+        "" if has_systemd => Init::Systemd,
+        _ if has("etc/inittab") || has("etc/init.d") || has("etc/rc.d") => Init::SysV,
+        _ if has_systemd => Init::Systemd,
+        _ => Init::Unknown,
+    }
+}
+
+/// Whether upstart has its jobs; Debian keeps an empty etc/init for packages that bring some.
+fn has_jobs(root: &Root) -> bool {
+    root.exists("etc/init/rc.conf")
+        || root.exists("etc/init/rc-sysinit.conf")
+        || root.exists("etc/init/rcS.conf")
+}
+
+#[cfg(test)]
+mod tests;

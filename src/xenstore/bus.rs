@@ -93,7 +93,8 @@ impl Bus {
         let connected = self.place.connect(self.limit);
         self.channel = Some(connected.map_err(|errno| Failure::Unreachable(super::words(errno)))?);
         for mut watch in std::mem::take(&mut self.watches) {
-            watch.fired = true; // nobody knows what happened in between
+            // Nobody knows what happened in between. It also ends a wait that lost its connection.
+            watch.fired = true;
             let payload = wire::words(&[&watch.path, &watch.token]);
             // Known before it is asked for: its first event can come before the answer.
             self.watches.push(watch);
@@ -209,7 +210,10 @@ impl Xenstore for Bus {
         check_path(path, &doing)?;
         match self.ask(Op::Directory, wire::words(&[path]), &doing) {
             Ok(names) => Ok(wire::texts(&names)),
-            // oxenstored gives a guest no more than one answer: it refuses the request for parts, or ignores it.
+            Err(Error::TooBig(_)) if !self.place.may_list_in_parts() => {
+                Err(Error::TooBig(format!("{doing}: the names do not fit into one answer")))
+            }
+            // oxenstored has no listing in parts.
             Err(Error::TooBig(_)) => self.list_in_parts(path, &doing).map_err(|error| match error {
                 Error::NotFound(_) | Error::Denied(_) => error,
                 other => Error::TooBig(format!("{other}; the names do not fit into one answer")),

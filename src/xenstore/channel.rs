@@ -1,7 +1,9 @@
 //! One open connection to a store: whole messages, out and in, before a deadline.
 //!
-//! The descriptor is never waited for inside `read` or `write`: it does not block, and `poll` has the deadline. What
-//! a message means, and what to do when the connection is lost, is the bus's matter.
+//! The descriptor does not block, and `poll` has the deadline. One wait is not ours to end: before Linux 4.11 the
+//! device's own `write` holds until the store has answered, and every other user of XenStore in the guest with it. So
+//! what an old store leaves unanswered is not asked there. What a message means, and what to do when the connection is
+//! lost, is the bus's matter.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -41,6 +43,9 @@ pub(super) enum Failure {
     Malformed(String),
 }
 
+/// The version of Xen that brought listings in parts (XS_DIRECTORY_PART); older stores may not answer the request.
+const PARTS_SINCE: (u32, u32) = (4, 9);
+
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct Channel {
@@ -53,6 +58,14 @@ impl Place {
     pub(super) fn path(&self) -> &Path {
         let (Self::Device(path) | Self::Socket(path)) = self;
         path
+    }
+
+    /// Whether it is safe to ask for a listing in parts.
+    pub(super) fn may_list_in_parts(&self) -> bool {
+        match self {
+            Self::Socket(_) => true,
+            Self::Device(_) => xen_version().is_some_and(|version| version >= PARTS_SINCE),
+        }
     }
 
     /// Returns the connection, made within `limit`.
@@ -126,6 +139,18 @@ impl Channel {
             Err(errno) => Err(Failure::Lost(super::words(errno))),
         }
     }
+}
+
+/// Returns the version of the hypervisor under this kernel.
+fn xen_version() -> Option<(u32, u32)> {
+    let number = |name: &str| {
+        let path = format!("/sys/hypervisor/version/{name}");
+        let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let mut text = [0; 16];
+        let length = rustix::io::read(fd, &mut text).ok()?;
+        std::str::from_utf8(&text[..length]).ok()?.trim().parse().ok()
+    };
+    Some((number("major")?, number("minor")?))
 }
 
 /// Returns the name by which a daemon would have given an error that the device gives as a number.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{Seek, SeekFrom, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -67,10 +67,12 @@ struct Manifest {
 }
 
 impl Manifests {
-    /// Reads `*.guest` and `parts/*.guest`, a guest each, and `*.guests`, where `== NAME` begins a guest.
+    /// Reads `*.guest`, a guest each, and `*.guests`, where `== NAME` begins a guest; those in `parts` and `lab` get
+    /// that word before their name.
     pub(crate) fn read(dir: &Path) -> Result<Self> {
         let mut all = Self::default();
-        for (dir, prefix) in [(dir.to_owned(), ""), (dir.join("parts"), "parts/")] {
+        for prefix in ["", "parts/", "lab/"] {
+            let dir = dir.join(prefix);
             for entry in fs::read_dir(dir).into_iter().flatten() {
                 let file = entry?.path();
                 let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -89,7 +91,7 @@ impl Manifests {
                     };
                     ensure!(suffix == "guests", "{name}:{}: a .guest file holds one guest", number + 1);
                     let file = manifest.file.clone();
-                    all.add(guest.replace(next.trim().to_owned()), manifest)?;
+                    all.add(guest.replace(format!("{prefix}{}", next.trim())), manifest)?;
                     manifest = Manifest { file, first: number + 2, lines: Vec::new() };
                 }
                 all.add(guest, manifest)?;
@@ -106,9 +108,10 @@ impl Manifests {
         Ok(())
     }
 
-    /// Returns the names of the guests in order; a part is none.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str).filter(|name| !name.contains('/'))
+    /// Returns the names of the guests of a prefix (`""`, `"lab/"`) in order.
+    pub(crate) fn names(&self, prefix: &str) -> impl Iterator<Item = &str> {
+        let names = self.0.keys().map(String::as_str);
+        names.filter(move |name| name.strip_prefix(prefix).is_some_and(|rest| !rest.contains('/')))
     }
 
     /// Returns a guest with everything that it is based on.
@@ -346,7 +349,9 @@ impl Make {
             Self::Edit { path, changes } => {
                 let path = root.join(path);
                 let text = fs::read_to_string(&path).context("nothing to edit")?;
-                Ok(fs::write(path, edited(&text, changes)?)?)
+                let mode = path.metadata()?.mode() & 0o7777;
+                // a new file: the old one may be a hard link to the tree that this one was copied from
+                write(&path, mode, 0, edited(&text, changes)?.as_bytes())
             }
             Self::Zipapp { path, mode, interpreter, members } => {
                 write(&place(root, path)?, *mode, 0, &zipapp(interpreter, members)?)

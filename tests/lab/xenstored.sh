@@ -83,11 +83,18 @@ domu() {
 }
 
 stop() {
-  local file
+  local file pid
   for file in "$1"/*.pid; do
     [ -e "$file" ] || continue
-    kill "$(cat "$file")" 2>/dev/null || true
+    pid=$(cat "$file")
     rm -f "$file"
+    kill "$pid" 2>/dev/null || continue
+    # Until it has ended it may still remove the socket of the next one.
+    for _ in $(seq 500); do
+      grep -qs '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$pid/status" || continue 2
+      sleep .01
+    done
+    kill -KILL "$pid" 2>/dev/null || true
   done
 }
 

@@ -5,7 +5,10 @@
 //! `/sys/class/net` and asks the Python module netifaces about each name where that module can be imported: it
 //! raises `ValueError` for `bonding_masters`, which is a plain file, and the agent dies.
 
-use crate::facts::agents::{Agent, Kind as AgentKind};
+use anyhow::Result;
+
+use crate::facts::agents::{self, Agent, Kind as AgentKind};
+use crate::facts::python::Interpreter;
 use crate::net::links::Kind;
 use crate::net::survey::{Interface, Survey, Verdict};
 use crate::root::Root;
@@ -14,17 +17,6 @@ use crate::root::Root;
 const OLD_1X: &str = "nova-agent 1.x below 1.39.1";
 /// The agents that die of `bonding_masters`.
 const NETIFACES_2X: &str = "nova-agent 2.x with the Python module netifaces";
-
-/// Where distributions keep Python 3 modules; `*` is one directory that begins with `python3`.
-const MODULE_DIRS: [&str; 7] = [
-    "usr/lib/*/dist-packages",
-    "usr/lib/*/site-packages",
-    "usr/lib64/*/site-packages",
-    "usr/local/lib/*/dist-packages",
-    "usr/local/lib/*/site-packages",
-    "usr/local/lib64/*/site-packages",
-    "opt/nova-agent/lib/*/site-packages",
-];
 
 /// Returns the agents that crash because of an interface.
 pub(crate) fn crashed_by(interface: &Interface, survey: &Survey) -> Vec<&'static str> {
@@ -62,25 +54,14 @@ pub(super) fn crash_of(agent: &Agent, interface: &Interface) -> Option<&'static 
     )
 }
 
-/// Returns the netifaces module that the installed agent would import.
-pub(super) fn netifaces(agent: &Agent, root: &Root) -> Option<String> {
-    if agent.kind != AgentKind::Nova2 {
-        return None;
-    }
-    for pattern in MODULE_DIRS {
-        let Some((base, rest)) = pattern.split_once("/*/") else { continue };
-        let versions = root.read_dir(base).unwrap_or_default();
-        for version in versions.iter().filter(|entry| entry.name.starts_with("python3")).take(20) {
-            let dir = format!("{base}/{}/{rest}", version.name);
-            let modules = root.files_in(&dir, ".so").unwrap_or_default();
-            let is_module =
-                |path: &String| path.rsplit('/').next().is_some_and(|name| name.starts_with("netifaces."));
-            if let Some(path) = modules.into_iter().find(is_module) {
-                return Some(path);
-            }
-        }
-    }
-    None
+/// Returns the interpreter of the installed agent when it would import netifaces.
+///
+/// # Errors
+/// The interpreter or its module directories cannot be looked at.
+pub(super) fn python_with_netifaces(agent: &Agent, root: &Root) -> Result<Option<String>> {
+    let Some(interpreter) = Interpreter::of(root, agent)? else { return Ok(None) };
+    let missing = interpreter.missing(root, &["netifaces".to_owned()])?;
+    Ok(interpreter.file.filter(|_| missing.is_some_and(|missing| missing.is_empty())))
 }
 
 fn has_null_address(interface: &Interface) -> bool {
@@ -89,12 +70,10 @@ fn has_null_address(interface: &Interface) -> bool {
         && (!link.has_hardware_address || link.kind.is_addressless() || link.kind == Kind::TAP)
 }
 
-/// Compares number by number; what is no number ends the comparison.
+/// A version that has no number is not known to be old.
 fn is_below_1_39_1(version: &str) -> bool {
-    let numbers =
-        |text: &str| -> Vec<u64> { text.split(['.', '-']).map_while(|part| part.parse().ok()).collect() };
-    let numbers = numbers(version);
-    !numbers.is_empty() && numbers < vec![1, 39, 1]
+    let parts = agents::parts(version);
+    !parts.is_empty() && parts.as_slice() < [1, 39, 1].as_slice()
 }
 
 #[cfg(test)]

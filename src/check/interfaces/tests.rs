@@ -9,7 +9,7 @@ use crate::root::Root;
 const PUBLIC: &str = "bc:76:4e:20:75:72";
 
 fn agent(kind: AgentKind, version: &str) -> Agent {
-    Agent { kind, version: Some(version.to_owned()), program: "usr/sbin/nova-agent".to_owned() }
+    crate::facts::agents::tests::agent(kind, version, Vec::new())
 }
 
 fn host(records: &[(&str, &str)]) -> Result<HostNetwork, String> {
@@ -62,17 +62,17 @@ fn what_the_agent_copes_with_is_a_note() {
 }
 
 #[test]
-fn netifaces_is_found_where_python_looks() {
-    let (_dir, root) =
-        tree_of(&[("usr/lib/python3/dist-packages/netifaces.cpython-311-x86_64-linux-gnu.so", "")]);
-    let found = hazards::netifaces(&agent(AgentKind::Nova2, "2.1.25"), &root);
-    assert_eq!(
-        found.as_deref(),
-        Some("usr/lib/python3/dist-packages/netifaces.cpython-311-x86_64-linux-gnu.so")
-    );
-    assert_eq!(hazards::netifaces(&agent(AgentKind::Nova1, "1.39.0"), &root), None);
-    let empty: (_, Root) = tree_of(&[]);
-    assert_eq!(hazards::netifaces(&agent(AgentKind::Nova2, "2.1.25"), &empty.1), None);
+fn netifaces_is_found_where_the_agent_s_python_looks() {
+    let module = ("usr/lib/python3/dist-packages/netifaces.cpython-311-x86_64-linux-gnu.so", "");
+    let python = [("usr/bin/python3", "->python3.11"), ("usr/bin/python3.11", "!")];
+    let found = |files: &[(&str, &str)], kind, version| {
+        let (_dir, root): (_, Root) = tree_of(files);
+        hazards::python_with_netifaces(&agent(kind, version), &root).unwrap()
+    };
+    let all = [&python[..], &[module]].concat();
+    assert_eq!(found(&all, AgentKind::Nova2, "2.1.25").as_deref(), Some("usr/bin/python3.11"));
+    assert_eq!(found(&all, AgentKind::Nova1, "1.39.0"), None);
+    assert_eq!(found(&python, AgentKind::Nova2, "2.1.25"), None);
 }
 
 #[test]

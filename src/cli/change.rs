@@ -1,0 +1,296 @@
+//! What every command that changes something does alike: take back what was interrupted, show the plan, ask, apply,
+//! verify, keep or take back, report.
+
+use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::anyhow;
+use clap::Args;
+use serde::Serialize;
+
+use super::Global;
+use super::diagnosis::{TargetFacts, write_finding};
+use super::trouble::{self, Trouble};
+use super::undo;
+use crate::check::{Finding, Status};
+use crate::plan::journal::{self, Journal, Turn};
+use crate::plan::{self, ApplyError, Change, Edits, Interrupt, Plan};
+use crate::report::{Exit, Report, nagios};
+use crate::revert;
+use crate::target::Target;
+use crate::ui::{self, Answer, Ui};
+
+/// Options of everything that changes something.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Consent {
+    /// Show what would change and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(super) yes: bool,
+}
+
+/// What a command is about to do.
+pub(super) struct Request<'a> {
+    /// The change.
+    pub(super) plan: Plan,
+    /// Looks again when it is made; a `fail` takes it back.
+    pub(super) verify: &'a dyn Fn(&Target) -> Vec<Finding>,
+    /// Findings to report whatever happens.
+    pub(super) findings: Vec<Finding>,
+    /// What the network is to become; `reset-network` only.
+    pub(super) interfaces: Option<serde_json::Value>,
+    /// Seconds after which it takes itself back unless it is kept.
+    pub(super) revert_after: Option<u64>,
+}
+
+/// What was done.
+#[derive(Debug, Serialize)]
+pub(super) struct ChangeReport {
+    schema: &'static str,
+    target: TargetFacts,
+    verb: &'static str,
+    dry_run: bool,
+    plan: PlanFacts,
+    result: Outcome,
+    verified: Vec<Verified>,
+    pub(super) journal: Option<String>,
+    revert_after_s: Option<u64>,
+    findings: Vec<Finding>,
+    #[serde(skip)]
+    words: Option<String>,
+    #[serde(skip)]
+    shown: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct PlanFacts {
+    files: Vec<Change>,
+    programs: Vec<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interfaces: Option<serde_json::Value>,
+}
+
+#[derive(Debug, Serialize)]
+struct Verified {
+    id: String,
+    status: Status,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Outcome {
+    Applied,
+    NothingToDo,
+    Pending,
+    Reverted,
+    Interrupted,
+    Stuck,
+    Declined,
+}
+
+/// Opens the journal and takes back what was interrupted; says so. With `--dry-run` there is nothing to open.
+///
+/// # Errors
+/// Another change runs, or the interrupted one could not be taken back.
+pub(super) fn begin<'t>(
+    global: &Global,
+    target: &'t Target,
+    consent: &Consent,
+) -> anyhow::Result<Option<Journal<'t>>> {
+    if consent.dry_run {
+        return Ok(None);
+    }
+    let journal = Journal::open(&target.root, Turn::Now).map_err(trouble::no_journal)?;
+    for id in plan::recover(target, &journal)? {
+        ui::progress(global.volume(), &format!("the change {id} had been interrupted and was taken back"));
+    }
+    for record in journal::list(&target.root)?.into_iter().filter(|r| revert::is_overdue(r, now())) {
+        let words = format!("the change {} was not kept in time and is taken back now", record.id);
+        ui::progress(global.volume(), &words);
+        let agreed = Consent { yes: true, ..consent.clone() };
+        undo::take_back(global, target, &agreed, Some(&journal), record, Edits::Overwrite)?;
+    }
+    Ok(Some(journal))
+}
+
+/// Shows a plan, asks, applies, verifies. Without a journal it only shows.
+///
+/// # Errors
+/// The plan cannot be held against the tree, or consent is needed and nobody can give it.
+pub(super) fn carry_out(
+    global: &Global,
+    target: &Target,
+    consent: &Consent,
+    journal: Option<&Journal<'_>>,
+    request: Request<'_>,
+) -> anyhow::Result<ChangeReport> {
+    let verb = request.plan.verb;
+    let prepared = request.plan.clone().prepare(&target.root)?;
+    let preview = prepared.preview();
+    let mut report = ChangeReport {
+        schema: "novactl.change/1",
+        target: TargetFacts::of(target),
+        verb,
+        dry_run: consent.dry_run,
+        plan: PlanFacts { files: preview.files, programs: preview.programs, interfaces: request.interfaces },
+        result: Outcome::Pending,
+        verified: Vec::new(),
+        journal: None,
+        revert_after_s: None,
+        findings: request.findings,
+        words: None,
+        shown: false,
+    };
+    if prepared.is_empty() {
+        report.result = Outcome::NothingToDo;
+        return Ok(report);
+    }
+    let Some(journal) = journal else { return Ok(report) };
+    if !consent.yes {
+        report.show_on_stderr(global)?;
+        match ui::confirm("Make this change?")? {
+            Answer::Yes => {}
+            Answer::No => {
+                report.result = Outcome::Declined;
+                return Ok(report);
+            }
+            Answer::NobodyThere => return Err(trouble::no_consent(verb)),
+        }
+    }
+    let interrupt = Interrupt::on_signals()?;
+    let applied = match prepared.apply(target, journal, &interrupt) {
+        Ok(applied) => applied,
+        Err(error) => return report.failed(error),
+    };
+    report.journal = Some(applied.record().id.clone());
+    let found = (request.verify)(target);
+    report.verified = found.iter().map(|f| Verified { id: f.id.to_owned(), status: f.status }).collect();
+    if interrupt.is_set() {
+        let error = applied.take_back(anyhow!("interrupted"));
+        return report.failed(if matches!(error, ApplyError::RolledBack(_)) {
+            ApplyError::Interrupted
+        } else {
+            error
+        });
+    }
+    if let Some(bad) = found.into_iter().find(|f| f.status == Status::Fail) {
+        let cause = anyhow!("it did not verify: {}: {}", bad.id, bad.title);
+        report.findings.push(bad);
+        return report.failed(applied.take_back(cause));
+    }
+    if let Some(seconds) = request.revert_after
+        && let Err(e) = revert::arm(&target.root, &applied.record().id, seconds)
+    {
+        return report.failed(applied.take_back(e.context("starting the process that would revert it")));
+    }
+    applied.keep(request.revert_after.map(|seconds| now().saturating_add(seconds)))?;
+    report.revert_after_s = request.revert_after;
+    report.result = Outcome::Applied;
+    Ok(report)
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+impl ChangeReport {
+    fn failed(mut self, error: ApplyError) -> anyhow::Result<Self> {
+        self.words = Some(error.to_string());
+        self.result = match error {
+            ApplyError::Refused(e) => {
+                let hint = "run the command again: it makes a new plan".to_owned();
+                return Err(Trouble::new(format!("{e:#}"), hint, Exit::ChangeFailed).into());
+            }
+            ApplyError::RolledBack(_) => Outcome::Reverted,
+            ApplyError::Interrupted => Outcome::Interrupted,
+            ApplyError::Stuck { .. } => Outcome::Stuck,
+        };
+        Ok(self)
+    }
+
+    /// Returns after how many seconds it takes itself back.
+    pub(super) fn revert_after(&self) -> Option<u64> {
+        self.revert_after_s
+    }
+
+    /// Notes that somebody kept it.
+    pub(super) fn kept(&mut self) {
+        self.revert_after_s = None;
+    }
+
+    /// The plan has to be read before the question; the standard output is for the result.
+    fn show_on_stderr(&mut self, global: &Global) -> io::Result<()> {
+        let mut ui = Ui::stderr(global.color);
+        self.write_plan(&mut ui)?;
+        self.shown = true;
+        ui.flush()
+    }
+
+    fn write_plan(&self, ui: &mut Ui) -> io::Result<()> {
+        for file in &self.plan.files {
+            ui.line(&format!("{} {}", file.action, file.path))?;
+            ui.diff(&file.diff)?;
+        }
+        if !self.plan.programs.is_empty() {
+            let when = if self.target.is_live() {
+                "then run:"
+            } else {
+                "takes effect at the next boot; not run here:"
+            };
+            ui.line(when)?;
+            self.plan.programs.iter().try_for_each(|argv| ui.command("  ", argv))?;
+        }
+        Ok(())
+    }
+}
+
+impl Report for ChangeReport {
+    fn human(&self, ui: &mut Ui) -> io::Result<()> {
+        for finding in &self.findings {
+            write_finding(ui, finding)?;
+        }
+        if !self.shown && self.result != Outcome::NothingToDo {
+            self.write_plan(ui)?;
+        }
+        let (status, word, rest) = match self.result {
+            Outcome::Applied => (Status::Ok, "DONE", "made and verified".to_owned()),
+            Outcome::NothingToDo => (Status::Ok, "NOTHING TO DO", "everything is as it should be".to_owned()),
+            Outcome::Pending => (Status::Note, "PENDING", "nothing was changed (--dry-run)".to_owned()),
+            Outcome::Declined => (Status::Note, "DECLINED", "nothing was changed".to_owned()),
+            Outcome::Reverted | Outcome::Interrupted => (Status::Warn, "TAKEN BACK", String::new()),
+            Outcome::Stuck => (Status::Fail, "STUCK", String::new()),
+        };
+        let rest = self.words.clone().unwrap_or(rest);
+        ui.headed(status, word, &format!("  {rest}"))?;
+        if let Some(id) = self.journal.as_deref().filter(|_| self.result == Outcome::Applied) {
+            ui.line(&format!("take it back with: novactl undo {id}"))?;
+        }
+        if let Some(seconds) = self.revert_after_s {
+            ui.line(&format!("it takes itself back in {seconds} s unless you run: novactl undo --keep"))?;
+        }
+        Ok(())
+    }
+
+    fn nagios(&self) -> nagios::Line {
+        let state = match self.exit() {
+            Exit::Ok => nagios::State::Ok,
+            Exit::Problems => nagios::State::Warning,
+            _ => nagios::State::Critical,
+        };
+        nagios::Line { service: "CHANGE", state, text: self.verb.to_owned(), perfdata: Vec::new() }
+    }
+
+    fn exit(&self) -> Exit {
+        match self.result {
+            Outcome::Applied | Outcome::NothingToDo => Exit::Ok,
+            Outcome::Pending => Exit::Problems,
+            Outcome::Reverted => Exit::ChangeFailed,
+            Outcome::Stuck => Exit::Stuck,
+            Outcome::Declined => Exit::Declined,
+            Outcome::Interrupted => Exit::Interrupted,
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! `novactl reset-network`: configure the NICs as the host says, in the format that this system reads.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+use ipnet::IpNet;
+
+use super::change::{self, ChangeReport, Consent, Request};
+use super::trouble::Trouble;
+use super::{Global, say, undo};
+use crate::check::{Finding, Topic};
+use crate::commands::network::{Proposal, ResetNetwork};
+use crate::net::backend::BACKENDS;
+use crate::net::host::{self, HostNetwork};
+use crate::net::intent::{Intent, Nic};
+use crate::net::live::Live;
+use crate::net::{from, links};
+use crate::report::{Exit, Report};
+use crate::root::Root;
+use crate::target::Target;
+use crate::ui::{self, Answer};
+use crate::{session, xenstore};
+
+/// Seconds until a change that may have cut off its own user takes itself back.
+const REVERT_AFTER: u64 = 120;
+
+const EXAMPLES: &str = "\
+Examples:
+  novactl reset-network --dry-run      what would change, as a diff
+  novactl reset-network                as the host says (XenStore)
+  novactl reset-network --from config-drive
+  novactl reset-network --root /mnt/rescue --xenstore dump.json
+  novactl reset-network --address eth0=203.0.113.7/24 --gateway 203.0.113.1
+      --dns 203.0.113.53               by hand, on the console
+
+What is right is not touched, new addresses come before old ones go, and other
+interfaces are left alone. When your session comes over a NIC that changes, the
+change takes itself back after 120 s unless you keep it: at the prompt, or with
+novactl undo --keep from anywhere.";
+
+/// Options of `reset-network`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct ResetNetworkArgs {
+    /// Take the network from a config drive or a JSON file instead of XenStore
+    #[arg(long, value_name = "config-drive|FILE")]
+    from: Option<String>,
+    /// Set an address by hand; repeat it for more
+    #[arg(long, value_name = "NIC=ADDRESS/LENGTH", conflicts_with = "from")]
+    address: Vec<String>,
+    /// Default gateway, with --address: of the NIC named first
+    #[arg(long, value_name = "ADDRESS", requires = "address")]
+    gateway: Vec<IpAddr>,
+    /// Name server, with --address
+    #[arg(long, value_name = "ADDRESS", requires = "address", value_delimiter = ',')]
+    dns: Vec<IpAddr>,
+    /// Write for this back end [default: the one in charge]
+    #[arg(long, value_name = "NAME", value_parser = backends())]
+    backend: Option<String>,
+    /// Take the change back after SECONDS unless it is kept; 0 never does
+    #[arg(long, value_name = "SECONDS")]
+    revert_after: Option<u64>,
+    /// Also on a server under RackConnect v2 automation
+    #[arg(long)]
+    force: bool,
+    /// How far it may go.
+    #[command(flatten)]
+    consent: Consent,
+}
+
+fn backends() -> clap::builder::PossibleValuesParser {
+    BACKENDS.iter().map(|backend| backend.name()).collect::<Vec<_>>().into()
+}
+
+impl ResetNetworkArgs {
+    pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
+        let target = global.target()?;
+        let journal = change::begin(global, &target, &self.consent)?;
+        if !self.force {
+            refuse_rackconnect(&target)?;
+        }
+        let (network, hostname) = self.wanted(&target)?;
+        let request = ResetNetwork { network, hostname, backend: self.backend.clone() };
+        let Proposal { plan, intent, findings, .. } = request.propose(&target)?;
+        let revert_after = self.revert_after(&target, &intent);
+        let mut request = Request {
+            plan,
+            verify: &|target| verify(target, &intent),
+            findings,
+            interfaces: Some(shown(&intent)?),
+            revert_after,
+        };
+        if !target.is_live() {
+            request.revert_after = None;
+        }
+        let mut report = change::carry_out(global, &target, &self.consent, journal.as_ref(), request)?;
+        // the process that would revert it needs the journal while somebody reads the question
+        drop(journal);
+        if report.exit() == Exit::Ok && !self.consent.yes {
+            ask_to_keep(&target, &mut report)?;
+        }
+        say(global, &report)
+    }
+
+    /// Returns what the NICs are to have, and the host name.
+    fn wanted(&self, target: &Target) -> anyhow::Result<(HostNetwork, Option<String>)> {
+        if !self.address.is_empty() {
+            return Ok((self.by_hand(target)?, None));
+        }
+        match self.from.as_deref() {
+            Some("config-drive") => Ok((crate::net::drive::read(target)?, None)),
+            Some(file) => {
+                let here = Root::live()?;
+                let path = std::path::absolute(Path::new(file))?;
+                let path = path.to_string_lossy();
+                let text = here.read(&path)?;
+                Ok((from::json(&text, file)?, None))
+            }
+            None => of_the_store(target),
+        }
+    }
+
+    fn by_hand(&self, target: &Target) -> anyhow::Result<HostNetwork> {
+        let links = links::live(&target.root)?;
+        let mut network = HostNetwork::default();
+        for text in &self.address {
+            let parsed = text.split_once('=').and_then(|(nic, net)| Some((nic, net.parse::<IpNet>().ok()?)));
+            let Some((name, net)) = parsed else {
+                let text = format!("{text:?} is not NIC=ADDRESS/LENGTH");
+                return Err(
+                    Trouble::new(text, "for example --address eth0=203.0.113.7/24", Exit::Usage).into()
+                );
+            };
+            let mac = links.iter().find(|link| link.name == name).and_then(links::Link::host_mac);
+            let Some(mac) = mac else {
+                let names: Vec<_> =
+                    links.iter().filter(|l| l.kind.is_nic()).map(|l| l.name.as_str()).collect();
+                let hint = format!("the NICs are {}; novactl scan-ifaces shows all", names.join(", "));
+                return Err(
+                    Trouble::new(format!("no interface is called {name:?}"), hint, Exit::Usage).into()
+                );
+            };
+            let place = network.nics.iter().position(|nic| nic.mac == Some(mac)).unwrap_or_else(|| {
+                network.nics.push(from::by_hand(name, mac));
+                network.nics.len() - 1
+            });
+            match net {
+                IpNet::V4(net) => network.nics[place].addresses4.push(net),
+                IpNet::V6(net) => network.nics[place].addresses6.push(net),
+            }
+        }
+        if let Some(first) = network.nics.first_mut() {
+            for gateway in &self.gateway {
+                match gateway {
+                    IpAddr::V4(via) => first.gateway4 = Some(*via),
+                    IpAddr::V6(via) => first.gateway6 = Some(*via),
+                }
+            }
+            first.dns.clone_from(&self.dns);
+        }
+        Ok(network)
+    }
+
+    /// Returns after how many seconds the change takes itself back: as asked, else when this session would be lost.
+    fn revert_after(&self, target: &Target, intent: &Intent) -> Option<u64> {
+        match self.revert_after {
+            Some(0) => None,
+            Some(seconds) => Some(seconds),
+            None => {
+                let session = session::ssh_address(&target.root)?;
+                let live = Live::look().ok()?;
+                let carries = |nic: &&str| live.addresses_of(nic).iter().any(|net| net.addr() == session);
+                let mut changed = intent.nics.iter().map(|nic| nic.name.as_str());
+                // over another NIC nothing of the session changes; an address that no NIC has is translated somewhere
+                let other = links::live(&target.root).ok()?;
+                let mut others = other
+                    .iter()
+                    .map(|link| link.name.as_str())
+                    .filter(|name| !intent.nics.iter().any(|nic| nic.name == *name));
+                if changed.any(|nic| carries(&nic)) || !others.any(|nic| carries(&nic)) {
+                    Some(REVERT_AFTER)
+                } else {
+                    None
+                }
+            }
+        }
+    }
+}
+
+fn of_the_store(target: &Target) -> anyhow::Result<(HostNetwork, Option<String>)> {
+    let mut store = target.xenstore().map_err(|e| no_data(&e))?;
+    let network = host::host_nics(&mut *store)?;
+    if network.nics.is_empty() {
+        return Err(no_data(&xenstore::Error::NotFound(format!("{} is empty", host::PATH))));
+    }
+    let hostname = match store.read("vm-data/hostname") {
+        Ok(name) => Some(String::from_utf8_lossy(&name).into_owned()),
+        // the host shows it at the first boot only
+        Err(_) => None,
+    };
+    Ok((network, hostname))
+}
+
+fn no_data(error: &xenstore::Error) -> anyhow::Error {
+    let hint = "name another source: --from config-drive, --from FILE, --xenstore DUMP, \
+                or by hand --address NIC=ADDRESS/LENGTH --gateway ADDRESS --dns ADDRESS";
+    Trouble::new(format!("what the host assigns is not known: {error}"), hint, Exit::CannotJudge).into()
+}
+
+/// RackConnect v2 has its own addresses and firewall rules on the server: a reset breaks them.
+fn refuse_rackconnect(target: &Target) -> anyhow::Result<()> {
+    if !target.has_store() {
+        return Ok(());
+    }
+    let Ok(mut store) = target.xenstore() else { return Ok(()) };
+    let Some(evidence) = crate::check::rackconnect(&mut *store) else { return Ok(()) };
+    let text = format!(
+        "this server is under RackConnect v2 automation ({}: {}): resetting its network breaks its connectivity",
+        evidence.source, evidence.text
+    );
+    Err(Trouble::new(
+        text,
+        "--force does it all the same; RackConnect v3 servers are not concerned",
+        Exit::CannotJudge,
+    )
+    .into())
+}
+
+/// Compares what is up, or on a disk what is configured, with what was meant.
+fn verify(target: &Target, intent: &Intent) -> Vec<Finding> {
+    let addresses = |finding: Finding| finding.of("addresses-match-host-data", Topic::Network);
+    if !target.is_live() {
+        return intent.nics.iter().map(|nic| addresses(configured(target, nic))).collect();
+    }
+    let live = match Live::look() {
+        Ok(live) => live,
+        Err(e) => return vec![addresses(Finding::fail(format!("{e:#}")))],
+    };
+    live.compare(intent)
+}
+
+/// Reads back what was written, as the program that reads it at the next boot will.
+fn configured(target: &Target, nic: &crate::net::intent::NicIntent) -> Finding {
+    let it = Nic { name: nic.name.clone(), mac: nic.mac };
+    for backend in BACKENDS {
+        if let Ok(Some(found)) = backend.configured(&target.root, &it)
+            && found.addresses == nic.addresses
+        {
+            return Finding::ok(format!("{} is configured as the host says", nic.name)).about(&nic.name);
+        }
+    }
+    Finding::fail(format!("{} is not configured as the host says", nic.name)).about(&nic.name)
+}
+
+fn shown(intent: &Intent) -> anyhow::Result<serde_json::Value> {
+    let mut interfaces = serde_json::Map::new();
+    for nic in &intent.nics {
+        interfaces.insert(nic.name.clone(), serde_json::to_value(nic)?);
+    }
+    Ok(interfaces.into())
+}
+
+/// Who still reads this has not been cut off.
+fn ask_to_keep(target: &Target, report: &mut ChangeReport) -> anyhow::Result<()> {
+    let Some(seconds) = report.revert_after() else { return Ok(()) };
+    let question =
+        format!("Still connected? It takes itself back in {seconds} s unless you keep it. Keep it?");
+    if ui::confirm(&question)? == Answer::Yes {
+        undo::keep_newest(target)?;
+        report.kept();
+    }
+    Ok(())
+}

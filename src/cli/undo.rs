@@ -1,0 +1,186 @@
+//! `novactl undo`: the journal, and taking a change back.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::change::{self, ChangeReport, Consent, Request};
+use super::trouble::Trouble;
+use super::{Global, say};
+use crate::plan::journal::{self, Journal, Record, State, Turn};
+use crate::plan::{self, Edits};
+use crate::report::{Exit, Report, nagios};
+use crate::revert;
+use crate::root::Root;
+use crate::target::Target;
+use crate::ui::Ui;
+
+const EXAMPLES: &str = "\
+Examples:
+  novactl undo --list
+  novactl undo                      take the newest change back
+  novactl undo 20261121T231500Z-reset-network
+  novactl undo --keep               keep a change that would revert by itself
+  novactl undo --root /mnt/rescue   on a mounted disk
+
+Files come back byte for byte, with mode, owner, time and extended attributes.";
+
+/// Options of `undo`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Undo {
+    /// The change, as --list names it [default: the newest]
+    #[arg(value_name = "ID")]
+    id: Option<String>,
+    /// List the journal
+    #[arg(long, conflicts_with_all = ["keep", "id"])]
+    list: bool,
+    /// Keep a change that would take itself back
+    #[arg(long)]
+    keep: bool,
+    /// Also when a file was edited since; the edit stays in the journal
+    #[arg(long)]
+    force: bool,
+    /// Wait SECONDS, then take ID back unless it was kept: the process behind --revert-after
+    #[arg(long, value_name = "SECONDS", hide = true, requires = "id")]
+    unless_kept: Option<u64>,
+    /// How far it may go.
+    #[command(flatten)]
+    consent: Consent,
+}
+
+impl Undo {
+    pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
+        let target = global.target()?;
+        if self.list {
+            return say(
+                global,
+                &Listing { schema: "novactl.journal/1", changes: journal::list(&target.root)? },
+            );
+        }
+        if let Some(seconds) = self.unless_kept {
+            return self.take_back_unless_kept(global, &target, seconds);
+        }
+        let journal = change::begin(global, &target, &self.consent)?;
+        let record = self.find(&target.root)?;
+        if self.keep {
+            return keep(global, journal, record);
+        }
+        let edits = if self.force { Edits::Overwrite } else { Edits::Refuse };
+        say(global, &take_back(global, &target, &self.consent, journal.as_ref(), record, edits)?)
+    }
+
+    fn take_back_unless_kept(
+        &self,
+        global: &Global,
+        target: &Target,
+        seconds: u64,
+    ) -> anyhow::Result<ExitCode> {
+        let find = || Ok(journal::list(&target.root)?.into_iter().find(|r| Some(&r.id) == self.id.as_ref()));
+        let Some(record) = revert::wait(find, seconds)? else { return Ok(ExitCode::SUCCESS) };
+        let consent = Consent { dry_run: false, yes: true };
+        let journal = Journal::open(&target.root, Turn::Wait)?;
+        say(global, &take_back(global, target, &consent, Some(&journal), record, Edits::Overwrite)?)
+    }
+
+    fn find(&self, root: &Root) -> anyhow::Result<Record> {
+        let records = journal::list(root)?;
+        let wanted = |record: &&Record| match (&self.id, self.keep) {
+            (Some(id), _) => record.id == *id,
+            (None, true) => record.revert_at.is_some(),
+            (None, false) => record.state == State::Done && record.verb != "undo",
+        };
+        records.iter().rev().find(wanted).cloned().ok_or_else(|| {
+            let text = match (&self.id, self.keep) {
+                (Some(id), _) => format!("the journal has no change {id:?}"),
+                (None, true) => "no change would take itself back".to_owned(),
+                (None, false) => "the journal has no change to take back".to_owned(),
+            };
+            Trouble::new(text, "novactl undo --list shows the journal", Exit::CannotJudge).into()
+        })
+    }
+}
+
+/// Keeps the newest change that would take itself back.
+pub(super) fn keep_newest(target: &Target) -> anyhow::Result<()> {
+    let journal = Journal::open(&target.root, Turn::Wait)?;
+    let newest = journal::list(&target.root)?.into_iter().rev().find(|record| record.revert_at.is_some());
+    match newest {
+        Some(record) if record.state == State::Done => journal.save(&Record { revert_at: None, ..record }),
+        _ => {
+            Err(Trouble::new("it was taken back already", "run the command again", Exit::ChangeFailed).into())
+        }
+    }
+}
+
+/// Takes a change back and closes its entry.
+pub(super) fn take_back(
+    global: &Global,
+    target: &Target,
+    consent: &Consent,
+    journal: Option<&Journal<'_>>,
+    record: Record,
+    edits: Edits,
+) -> anyhow::Result<ChangeReport> {
+    let request = Request {
+        plan: plan::undo(&target.root, &record, edits)?,
+        verify: &|_| Vec::new(),
+        findings: Vec::new(),
+        interfaces: None,
+        revert_after: None,
+    };
+    let report = change::carry_out(global, target, consent, journal, request)?;
+    if let (Some(journal), Exit::Ok) = (journal, report.exit()) {
+        plan::remove_made_dirs(&target.root, &record)?;
+        journal.save(&Record { state: State::Undone, revert_at: None, ..record })?;
+    }
+    Ok(report)
+}
+
+fn keep(global: &Global, journal: Option<Journal<'_>>, record: Record) -> anyhow::Result<ExitCode> {
+    let record = Record { revert_at: None, ..record };
+    if let Some(journal) = journal {
+        journal.save(&record)?;
+    }
+    say(global, &Listing { schema: "novactl.journal/1", changes: vec![record] })
+}
+
+#[derive(Serialize)]
+struct Listing {
+    schema: &'static str,
+    changes: Vec<Record>,
+}
+
+impl Report for Listing {
+    fn human(&self, ui: &mut Ui) -> io::Result<()> {
+        if self.changes.is_empty() {
+            return ui.line("nothing was changed by novactl");
+        }
+        for record in self.changes.iter().rev() {
+            let state = match (record.state, record.revert_at) {
+                (State::Done, Some(_)) => "reverts by itself",
+                (State::Done, None) => "made",
+                (State::Undone, _) => "taken back",
+                (State::Open, _) => "interrupted",
+            };
+            ui.line(&format!("{}  {state}: {}", record.id, record.title))?;
+            for file in &record.files {
+                ui.line(&format!("  /{}", file.path))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn nagios(&self) -> nagios::Line {
+        let open = self.changes.iter().filter(|record| record.state == State::Open).count();
+        let state = if open > 0 { nagios::State::Warning } else { nagios::State::Ok };
+        let text = format!("{} changes, {open} interrupted", self.changes.len());
+        nagios::Line { service: "UNDO", state, text, perfdata: Vec::new() }
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Ok
+    }
+}

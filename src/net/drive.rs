@@ -1,0 +1,65 @@
+//! The config drive: found by its label, looked at through a private mount that goes away with us.
+
+use anyhow::{Context, Result, bail};
+use rustix::mount::{MountFlags, UnmountFlags};
+
+use super::from;
+use super::host::HostNetwork;
+use crate::root::Root;
+use crate::target::Target;
+
+/// Its label (OpenStack, "Config drives"), in the two spellings of the file systems it can have.
+const LABELS: [&str; 2] = ["config-2", "CONFIG-2"];
+
+/// Returns the network that the config drive of the running server says.
+///
+/// # Errors
+/// There is no config drive, it cannot be mounted, or it has no network data.
+pub fn read(target: &Target) -> Result<HostNetwork> {
+    if let Some(place) = mounted(target)? {
+        return from::config_drive(&Root::open(place.as_ref())?);
+    }
+    let device =
+        LABELS.iter().map(|label| format!("dev/disk/by-label/{label}")).find(|path| target.root.exists(path));
+    let Some(device) = device else {
+        bail!("no config drive: no disk has the label config-2");
+    };
+    let mount = Mount::read_only(&format!("/{device}"))?;
+    from::config_drive(&Root::open(mount.place.path())?)
+}
+
+/// Returns where it is mounted already, as cloud-init and others do.
+fn mounted(target: &Target) -> Result<Option<String>> {
+    let Some(mounts) = target.root.text_opt("proc/self/mounts")? else { return Ok(None) };
+    let places =
+        mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(|place| place.replace("\\040", " "));
+    let mut drives =
+        places.filter(|place| target.root.exists(&format!("{place}/openstack/latest/meta_data.json")));
+    Ok(drives.next())
+}
+
+/// A mount of our own; unmounted when it is dropped.
+struct Mount {
+    place: tempfile::TempDir,
+}
+
+impl Mount {
+    fn read_only(device: &str) -> Result<Self> {
+        let place = tempfile::Builder::new().prefix("novactl-").tempdir().context("making a mount point")?;
+        let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        let kinds = ["iso9660", "vfat"];
+        let mount = |kind: &&str| rustix::mount::mount(device, place.path(), *kind, flags, None).is_ok();
+        if !kinds.iter().any(mount) {
+            bail!("mounting the config drive {device}: it is neither iso9660 nor vfat, or this is not root");
+        }
+        Ok(Self { place })
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if let Err(e) = rustix::mount::unmount(self.place.path(), UnmountFlags::DETACH) {
+            tracing::warn!("unmounting {}: {e}", self.place.path().display());
+        }
+    }
+}

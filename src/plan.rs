@@ -1,0 +1,256 @@
+//! A change before it is made: files, then programs. A plan is data; making one changes nothing.
+//!
+//! [`Plan::prepare`] compares it with what stands in the tree and drops what is there already, so a plan applied
+//! twice is empty the second time. [`Prepared::apply`] is the one place that changes a target: journal first, then
+//! the files, then the programs; a failure on the way puts everything back. To change something new, make a plan for
+//! it; never write a file elsewhere.
+
+mod apply;
+mod diff;
+pub mod journal;
+#[cfg(test)]
+mod tests;
+
+use anyhow::{Context, Result, bail};
+
+pub use apply::{Applied, ApplyError, Edits, Interrupt, recover, remove_made_dirs, undo};
+pub use diff::{Change, Preview};
+
+use crate::exec::Cmd;
+use crate::root::{FileNode, Node, Root};
+
+/// What is to be changed.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// The command that makes the change; part of the journal entry's name, such as `reset-network`.
+    pub verb: &'static str,
+    /// The change in a few words.
+    pub title: String,
+    /// Files, in the order in which they are changed. A path stands in a plan once.
+    pub files: Vec<FileChange>,
+    /// Programs that make the running system follow its files. Run only when a file changed, on a running guest, and
+    /// run again when the change is undone.
+    pub activate: Vec<Cmd>,
+    /// Changes of the running system that are not a function of its files, each with the one that takes it back.
+    pub steps: Vec<LiveStep>,
+}
+
+/// A change of the running system.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LiveStep {
+    /// Makes it.
+    pub run: Cmd,
+    /// Takes it back.
+    pub back: Option<Cmd>,
+}
+
+/// What a file is to become.
+#[derive(Clone, PartialEq, Eq)]
+pub enum FileChange {
+    /// A regular file. An existing one keeps its owner, attributes and, unless `mode` says otherwise, its mode; a
+    /// link to a file stays, and the file it leads to is changed.
+    Write {
+        /// Where.
+        path: String,
+        /// The whole content.
+        body: Vec<u8>,
+        /// Permission bits; `None` keeps them, 0644 for a new file.
+        mode: Option<u32>,
+        /// Whether the content must not be shown.
+        secret: Secrecy,
+    },
+    /// A symbolic link in place of whatever is there.
+    Link {
+        /// Where.
+        path: String,
+        /// What it says.
+        to: String,
+    },
+    /// Nothing: the file is retired into the journal.
+    Remove {
+        /// Where.
+        path: String,
+    },
+    /// Exactly this node: what undo puts back.
+    Restore {
+        /// Where.
+        path: String,
+        /// What stood there.
+        node: Node,
+        /// Whether the content must not be shown.
+        secret: Secrecy,
+    },
+}
+
+/// Whether a file's content may be shown in a diff.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Secrecy {
+    /// It may.
+    #[default]
+    Open,
+    /// It holds a password, its hash, or a key.
+    Secret,
+}
+
+impl FileChange {
+    /// Returns a change that writes a file which may be shown.
+    pub fn write(path: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
+        Self::Write { path: path.into(), body: body.into(), mode: None, secret: Secrecy::Open }
+    }
+
+    /// Returns the path, as the plan's author wrote it.
+    pub fn path(&self) -> &str {
+        let (Self::Write { path, .. }
+        | Self::Link { path, .. }
+        | Self::Remove { path }
+        | Self::Restore { path, .. }) = self;
+        path
+    }
+
+    fn secrecy(&self) -> Secrecy {
+        match self {
+            Self::Write { secret, .. } | Self::Restore { secret, .. } => *secret,
+            Self::Link { .. } | Self::Remove { .. } => Secrecy::Open,
+        }
+    }
+}
+
+impl std::fmt::Debug for FileChange {
+    // Bodies can hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Write { path, body, .. } => write!(f, "Write({path}, {} bytes)", body.len()),
+            Self::Link { path, to } => write!(f, "Link({path} -> {to})"),
+            Self::Remove { path } => write!(f, "Remove({path})"),
+            Self::Restore { path, node, .. } => write!(f, "Restore({path}, {node:?})"),
+        }
+    }
+}
+
+/// A plan held against the tree: what stands there now and what shall stand there.
+#[derive(Debug)]
+pub struct Prepared {
+    verb: &'static str,
+    title: String,
+    files: Vec<Pending>,
+    activate: Vec<Cmd>,
+    steps: Vec<LiveStep>,
+}
+
+#[derive(Debug, Clone)]
+struct Pending {
+    path: String,
+    before: Node,
+    after: Node,
+    secret: Secrecy,
+}
+
+impl Plan {
+    /// Adds another plan's changes to this one.
+    ///
+    /// # Errors
+    /// Both change the same path differently.
+    pub fn merge(&mut self, other: Self) -> Result<()> {
+        for file in other.files {
+            match self.files.iter().find(|mine| mine.path() == file.path()) {
+                None => self.files.push(file),
+                Some(mine) if *mine == file => {}
+                Some(_) => bail!("planning: two changes of {} contradict each other", file.path()),
+            }
+        }
+        for cmd in other.activate {
+            if !self.activate.contains(&cmd) {
+                self.activate.push(cmd);
+            }
+        }
+        self.steps.extend(other.steps);
+        Ok(())
+    }
+
+    /// Compares the plan with the tree. Nothing is changed.
+    ///
+    /// # Errors
+    /// A path cannot be read, or stands in the plan twice.
+    pub fn prepare(self, root: &Root) -> Result<Prepared> {
+        let mut files: Vec<Pending> = Vec::new();
+        for change in &self.files {
+            let path = landing(root, change).with_context(|| format!("planning {}", change.path()))?;
+            let before = root.node(&path)?;
+            let after = wanted(change, &before);
+            if files.iter().any(|other| other.path == path) {
+                bail!("planning: {path} is changed twice");
+            }
+            if !same(&before, &after) {
+                files.push(Pending { path, before, after, secret: change.secrecy() });
+            }
+        }
+        let activate = if files.is_empty() { Vec::new() } else { self.activate };
+        Ok(Prepared { verb: self.verb, title: self.title, files, activate, steps: self.steps })
+    }
+}
+
+impl Prepared {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.activate.is_empty() && self.steps.is_empty()
+    }
+
+    /// Returns what each path would become.
+    pub(crate) fn results(&self) -> impl Iterator<Item = (&str, &Node)> {
+        self.files.iter().map(|file| (file.path.as_str(), &file.after))
+    }
+
+    /// Returns what would change, for people and for JSON.
+    pub fn preview(&self) -> Preview {
+        let files = self.files.iter().map(|p| Change::of(&p.path, &p.before, &p.after, p.secret)).collect();
+        let steps = self.steps.iter().map(|step| step.run.argv().to_vec());
+        Preview {
+            files,
+            programs: steps.chain(self.activate.iter().map(|cmd| cmd.argv().to_vec())).collect(),
+        }
+    }
+}
+
+/// Returns the path that is really changed: a write goes through a link to the file that it leads to.
+fn landing(root: &Root, change: &FileChange) -> Result<String> {
+    let path = change.path().trim_matches('/').to_owned();
+    if !matches!(change, FileChange::Write { .. }) {
+        return Ok(path);
+    }
+    // a dangling link is replaced: what it means to lead to does not exist
+    Ok(root.resolve(&path)?.unwrap_or(path))
+}
+
+fn wanted(change: &FileChange, before: &Node) -> Node {
+    match change {
+        FileChange::Write { body, mode, .. } => {
+            let old = match before {
+                Node::File(old) => Some(old),
+                Node::Absent | Node::Link(_) => None,
+            };
+            Node::File(FileNode {
+                body: body.clone(),
+                mode: mode.or(old.map(|old| old.mode)).unwrap_or(0o644),
+                uid: old.map_or(0, |old| old.uid),
+                gid: old.map_or(0, |old| old.gid),
+                xattrs: old.map(|old| old.xattrs.clone()).unwrap_or_default(),
+                mtime: None,
+            })
+        }
+        FileChange::Link { to, .. } => Node::Link(to.clone()),
+        FileChange::Remove { .. } => Node::Absent,
+        FileChange::Restore { node, .. } => node.clone(),
+    }
+}
+
+/// Whether the tree already is as wanted. The time of a file that is written anew does not matter.
+fn same(before: &Node, after: &Node) -> bool {
+    match (before, after) {
+        (Node::File(old), Node::File(new)) => {
+            let new = FileNode { mtime: new.mtime.or(old.mtime), ..new.clone() };
+            *old == new
+        }
+        _ => before == after,
+    }
+}

@@ -1,0 +1,70 @@
+//! A plan for people and for JSON: what each file becomes, as a diff.
+
+use serde::Serialize;
+use similar::TextDiff;
+
+use super::Secrecy;
+use crate::root::Node;
+
+/// What a plan would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Preview {
+    /// Files, in order.
+    pub files: Vec<Change>,
+    /// Programs that run afterwards, each as its arguments.
+    pub programs: Vec<Vec<String>>,
+}
+
+/// What one file becomes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Where, from the root on.
+    pub path: String,
+    /// `write`, `link` or `remove`.
+    pub action: &'static str,
+    /// Unified diff; a secret or binary file says only that it changes.
+    pub diff: String,
+    /// Whether the content is withheld.
+    pub secret: bool,
+}
+
+impl Change {
+    pub(super) fn of(path: &str, before: &Node, after: &Node, secrecy: Secrecy) -> Self {
+        let action = match after {
+            Node::File(_) => "write",
+            Node::Link(_) => "link",
+            Node::Absent => "remove",
+        };
+        let path = format!("/{path}");
+        let diff = match secrecy {
+            Secrecy::Secret => "(content withheld)\n".to_owned(),
+            Secrecy::Open => diff(&path, before, after),
+        };
+        Self { path, action, diff, secret: secrecy == Secrecy::Secret }
+    }
+}
+
+fn diff(path: &str, before: &Node, after: &Node) -> String {
+    let (Some(old), Some(new)) = (text(before), text(after)) else { return "(binary file)\n".to_owned() };
+    let name = |node: &Node| if *node == Node::Absent { "/dev/null" } else { path };
+    let mut out =
+        TextDiff::from_lines(&old, &new).unified_diff().header(name(before), name(after)).to_string();
+    if let (Node::File(old), Node::File(new)) = (before, after) {
+        if old.mode != new.mode {
+            out.push_str(&format!("mode {:04o} -> {:04o}\n", old.mode, new.mode));
+        }
+        if (old.uid, old.gid) != (new.uid, new.gid) {
+            out.push_str(&format!("owner {}:{} -> {}:{}\n", old.uid, old.gid, new.uid, new.gid));
+        }
+    }
+    out
+}
+
+fn text(node: &Node) -> Option<String> {
+    match node {
+        Node::Absent => Some(String::new()),
+        Node::Link(to) => Some(format!("link to {to}\n")),
+        Node::File(file) if file.body.contains(&0) => None,
+        Node::File(file) => String::from_utf8(file.body.clone()).ok(),
+    }
+}

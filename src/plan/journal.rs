@@ -1,0 +1,324 @@
+//! The journal of changes, inside the target, so that a repaired guest can undo by itself.
+//!
+//! One directory an entry: `var/lib/novactl/undo/<time>-<verb>/` with `record.json` and one file per original. The
+//! entry is on the disk, whole, before the first file changes; an entry that is still `open` at the next start is a
+//! change that was interrupted, and is taken back. Everything is 0700 and 0600: an original can be /etc/shadow.
+
+use std::os::fd::OwnedFd;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{LiveStep, Secrecy};
+use crate::exec::Cmd;
+use crate::root::{FileNode, Node, Root};
+
+/// Where the journal is, inside the target.
+pub const DIR: &str = "var/lib/novactl/undo";
+const HOME: &str = "var/lib/novactl";
+const LOCK: &str = "var/lib/novactl/lock";
+
+/// Finished entries that are kept; the oldest beyond are dropped.
+const KEPT: usize = 10;
+
+/// One change, as it is on the disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// `novactl.journal/1`.
+    pub schema: String,
+    /// Time and verb, also the name of its directory.
+    pub id: String,
+    /// The command that made it.
+    pub verb: String,
+    /// What it was, in a few words.
+    pub title: String,
+    /// How far it came.
+    pub state: State,
+    /// Files in the order in which they were changed.
+    pub files: Vec<FileRecord>,
+    /// Directories that were made, outermost first.
+    pub made_dirs: Vec<String>,
+    /// Programs that make the running system follow its files.
+    pub activate: Vec<Cmd>,
+    /// Changes of the running system.
+    pub steps: Vec<LiveStep>,
+    /// When it takes itself back unless it is kept, in seconds since 1970.
+    pub revert_at: Option<u64>,
+}
+
+/// How far a change came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Begun: files can be old or new.
+    Open,
+    /// Made.
+    Done,
+    /// Taken back.
+    Undone,
+}
+
+/// One changed file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Where, relative to the root.
+    pub path: String,
+    /// What stood there.
+    pub before: NodeRecord,
+    /// What stands there since.
+    pub after: NodeRecord,
+    /// Whether the content must not be shown.
+    pub secret: Secrecy,
+}
+
+/// A node without its content, which is in a file of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum NodeRecord {
+    /// Nothing.
+    Absent,
+    /// A link and what it says.
+    Link {
+        /// What it says.
+        to: String,
+    },
+    /// A regular file.
+    File {
+        /// SHA-256 of its content, in hexadecimal.
+        sha256: String,
+        /// Permission bits.
+        mode: u32,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+        /// Extended attributes.
+        xattrs: Vec<(String, Vec<u8>)>,
+        /// Last modification; none for a file that is written anew.
+        mtime: Option<(i64, i64)>,
+    },
+}
+
+/// What to do while another change is being made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Fail: a person tries again.
+    Now,
+    /// Wait: nobody is there to try again.
+    Wait,
+}
+
+impl Turn {
+    fn operation(self) -> FlockOperation {
+        match self {
+            Self::Now => FlockOperation::NonBlockingLockExclusive,
+            Self::Wait => FlockOperation::LockExclusive,
+        }
+    }
+}
+
+/// The journal, locked: one change at a time.
+#[derive(Debug)]
+pub struct Journal<'r> {
+    root: &'r Root,
+    _lock: OwnedFd,
+}
+
+impl<'r> Journal<'r> {
+    /// Opens the journal for a change.
+    ///
+    /// # Errors
+    /// Another novactl changes this target just now, or the journal cannot be written.
+    pub fn open(root: &'r Root, turn: Turn) -> Result<Self> {
+        root.make_dir(HOME, 0o700)?;
+        root.make_dir(DIR, 0o700)?;
+        let lock = root.open_lock(LOCK)?;
+        match rustix::fs::flock(&lock, turn.operation()) {
+            Ok(()) => Ok(Self { root, _lock: lock }),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                bail!("another novactl changes this system just now: wait until it has ended, then try again")
+            }
+            Err(e) => Err(e).with_context(|| format!("locking {LOCK}")),
+        }
+    }
+
+    /// Returns the root whose journal it is.
+    pub fn root(&self) -> &'r Root {
+        self.root
+    }
+
+    /// Writes an entry and the originals, and has them on the disk.
+    pub(super) fn begin(&self, mut record: Record, originals: &[&Node]) -> Result<Record> {
+        record.id = self.free_id(&record.verb)?;
+        let dir = format!("{DIR}/{}", record.id);
+        self.root.make_dir(&dir, 0o700)?;
+        for (number, node) in originals.iter().enumerate() {
+            if let Node::File(file) = node {
+                self.root.put(&original(&record.id, number), &private(&file.body))?;
+            }
+        }
+        self.save(&record)?;
+        Ok(record)
+    }
+
+    /// Replaces an entry's record.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn save(&self, record: &Record) -> Result<()> {
+        let body = serde_json::to_vec_pretty(record).context("writing the journal record")?;
+        self.root.put(&format!("{DIR}/{}/record.json", record.id), &private(&body))?;
+        Ok(())
+    }
+
+    /// Drops the oldest finished entries beyond those that are kept.
+    pub(super) fn prune(&self) -> Result<()> {
+        let finished: Vec<_> = list(self.root)?.into_iter().filter(|r| r.state != State::Open).collect();
+        for record in finished.iter().take(finished.len().saturating_sub(KEPT)) {
+            let dir = format!("{DIR}/{}", record.id);
+            for entry in self.root.read_dir(&dir)? {
+                self.root.put(&format!("{dir}/{}", entry.name), &Node::Absent)?;
+            }
+            self.root.remove_empty_dir(&dir)?;
+        }
+        Ok(())
+    }
+
+    fn free_id(&self, verb: &str) -> Result<String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let base = format!("{}-{verb}", stamp(now));
+        for number in 1..1000 {
+            let id = if number == 1 { base.clone() } else { format!("{base}-{number}") };
+            if self.root.lstat_opt(&format!("{DIR}/{id}"))?.is_none() {
+                return Ok(id);
+            }
+        }
+        bail!("writing the journal: {DIR} holds too many entries named {base}")
+    }
+}
+
+/// Returns the entries, the oldest first. One that cannot be read is an error that names it.
+///
+/// # Errors
+/// The journal or one of its entries cannot be read.
+pub fn list(root: &Root) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    for entry in root.read_dir(DIR)? {
+        // killed between making the directory and writing the record: nothing was changed
+        let path = format!("{DIR}/{}/record.json", entry.name);
+        let Some(bytes) = root.read_opt(&path)? else { continue };
+        let record: Record = serde_json::from_slice(&bytes).with_context(|| format!("reading {path}"))?;
+        if record.id != entry.name {
+            bail!("reading {path}: it is the record of {:?}", record.id);
+        }
+        records.push(record);
+    }
+    Ok(records)
+}
+
+/// Returns what stood at the path of an entry's file before.
+///
+/// # Errors
+/// The original cannot be read, or is not what the record says.
+pub fn original_node(root: &Root, record: &Record, number: usize) -> Result<Node> {
+    let file = record.files.get(number).context("reading the journal: no such file in the record")?;
+    match &file.before {
+        NodeRecord::Absent => Ok(Node::Absent),
+        NodeRecord::Link { to } => Ok(Node::Link(to.clone())),
+        NodeRecord::File { sha256, mode, uid, gid, xattrs, mtime } => {
+            let path = original(&record.id, number);
+            let body = root.read(&path)?;
+            if digest(&body) != *sha256 {
+                bail!("reading {path}: it is not the original of {}; take it back by hand", file.path);
+            }
+            let (mode, uid, gid, xattrs, mtime) = (*mode, *uid, *gid, xattrs.clone(), *mtime);
+            Ok(Node::File(FileNode { body, mode, uid, gid, xattrs, mtime }))
+        }
+    }
+}
+
+impl NodeRecord {
+    /// Describes a node.
+    pub fn of(node: &Node) -> Self {
+        match node {
+            Node::Absent => Self::Absent,
+            Node::Link(to) => Self::Link { to: to.clone() },
+            Node::File(file) => Self::File {
+                sha256: digest(&file.body),
+                mode: file.mode,
+                uid: file.uid,
+                gid: file.gid,
+                xattrs: file.xattrs.clone(),
+                mtime: file.mtime,
+            },
+        }
+    }
+
+    /// Whether a node is what this describes; the time of a file that was written anew does not matter.
+    pub fn is(&self, node: &Node) -> bool {
+        match (self, Self::of(node)) {
+            (Self::File { mtime: None, .. }, Self::File { sha256, mode, uid, gid, xattrs, .. }) => {
+                *self == Self::File { sha256, mode, uid, gid, xattrs, mtime: None }
+            }
+            (mine, other) => *mine == other,
+        }
+    }
+}
+
+fn original(id: &str, number: usize) -> String {
+    format!("{DIR}/{id}/{number}.orig")
+}
+
+fn private(body: &[u8]) -> Node {
+    Node::File(FileNode {
+        body: body.to_vec(),
+        mode: 0o600,
+        uid: owner(),
+        gid: group(),
+        xattrs: Vec::new(),
+        mtime: None,
+    })
+}
+
+/// The journal belongs to who writes it: root, but for a test in a temporary tree.
+fn owner() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+fn group() -> u32 {
+    rustix::process::getegid().as_raw()
+}
+
+fn digest(body: &[u8]) -> String {
+    Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Writes seconds since 1970 as `20261121T231500Z` (days to date: Howard Hinnant, "chrono-Compatible Low-Level Date
+/// Algorithms", `civil_from_days`).
+fn stamp(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86400 + 719_468, seconds % 86400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_dates() {
+        assert_eq!(stamp(0), "19700101T000000Z");
+        assert_eq!(stamp(951_782_400), "20000229T000000Z");
+        assert_eq!(stamp(1_795_302_900), "20261121T231500Z");
+    }
+}
