@@ -31,6 +31,9 @@ _novactl() {
             novactl,reset-network)
                 cmd="novactl__subcmd__reset__subcmd__network"
                 ;;
+            novactl,scan-ifaces)
+                cmd="novactl__subcmd__scan__subcmd__ifaces"
+                ;;
             novactl,undo)
                 cmd="novactl__subcmd__undo"
                 ;;
@@ -49,6 +52,9 @@ _novactl() {
             novactl__subcmd__help,reset-network)
                 cmd="novactl__subcmd__help__subcmd__reset__subcmd__network"
                 ;;
+            novactl__subcmd__help,scan-ifaces)
+                cmd="novactl__subcmd__help__subcmd__scan__subcmd__ifaces"
+                ;;
             novactl__subcmd__help,undo)
                 cmd="novactl__subcmd__help__subcmd__undo"
                 ;;
@@ -59,7 +65,7 @@ _novactl() {
 
     case "${cmd}" in
         novactl)
-            opts="-v -q -h -V --root --xenstore --format --color --verbose --quiet --help --version doctor check-xentools reset-network explain undo help"
+            opts="-v -q -h -V --root --xenstore --format --color --verbose --quiet --help --version doctor check-xentools scan-ifaces reset-network explain undo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -191,7 +197,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__help)
-            opts="doctor check-xentools reset-network explain undo help"
+            opts="doctor check-xentools scan-ifaces reset-network explain undo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -274,6 +280,20 @@ _novactl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        novactl__subcmd__help__subcmd__scan__subcmd__ifaces)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         novactl__subcmd__help__subcmd__undo)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -319,6 +339,36 @@ _novactl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --xenstore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__scan__subcmd__ifaces)
+            opts="-v -q -h --root --xenstore --format --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --root)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -38,6 +38,7 @@ complete -c novactl -n "__fish_novactl_needs_command" -s h -l help -d 'Print hel
 complete -c novactl -n "__fish_novactl_needs_command" -s V -l version -d 'Print version'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "doctor" -d 'Find what is wrong, say what mends it and which recovery route applies'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "check-xentools" -d 'Check the XenServer Tools, link by link from the hypervisor to the host'
+complete -c novactl -n "__fish_novactl_needs_command" -f -a "scan-ifaces" -d 'Show every interface: what it is, what the host says of it, IPv6'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "reset-network" -d 'Configure the NICs as the host says'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "explain" -d 'Say what a check means, why it matters and how to mend it by hand'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "undo" -d 'List what was changed, take a change back, or keep one'
@@ -78,6 +79,17 @@ complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l stric
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -s v -l verbose -d 'Say more; twice: what is read and run as well'
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l format -d 'How the result is written' -r -f -a "table\t'For people'
+json\t'One JSON document'
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
+always\t'Also into files and pipes'
+never\t'Never'"
+complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -s v -l verbose -d 'Say more; twice: what is read and run as well'
+complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l from -d 'Take the network from a config drive or a JSON file instead of XenStore' -r
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l address -d 'Set an address by hand; repeat it for more' -r
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l gateway -d 'Default gateway, with --address: of the NIC named first' -r
@@ -126,9 +138,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand undo" -s y -l yes -d 'Do
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -s v -l verbose -d 'Say more; twice: what is read and run as well'
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools reset-network explain undo help" -f -a "doctor" -d 'Find what is wrong, say what mends it and which recovery route applies'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools reset-network explain undo help" -f -a "check-xentools" -d 'Check the XenServer Tools, link by link from the hypervisor to the host'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools reset-network explain undo help" -f -a "reset-network" -d 'Configure the NICs as the host says'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools reset-network explain undo help" -f -a "explain" -d 'Say what a check means, why it matters and how to mend it by hand'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools reset-network explain undo help" -f -a "undo" -d 'List what was changed, take a change back, or keep one'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools reset-network explain undo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "doctor" -d 'Find what is wrong, say what mends it and which recovery route applies'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "check-xentools" -d 'Check the XenServer Tools, link by link from the hypervisor to the host'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "scan-ifaces" -d 'Show every interface: what it is, what the host says of it, IPv6'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "reset-network" -d 'Configure the NICs as the host says'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "explain" -d 'Say what a check means, why it matters and how to mend it by hand'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "undo" -d 'List what was changed, take a change back, or keep one'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -9,7 +9,7 @@
 
 mod agent;
 mod engine;
-mod interfaces;
+pub(crate) mod interfaces;
 mod verdict;
 mod xen;
 mod xentools;

@@ -6,6 +6,7 @@ mod diagnosis;
 mod doctor;
 mod explain;
 mod reset_network;
+mod scan_ifaces;
 pub mod trouble;
 mod undo;
 
@@ -73,6 +74,8 @@ pub enum Command {
     Doctor(doctor::Doctor),
     /// Check the XenServer Tools, link by link from the hypervisor to the host
     CheckXentools(check_xentools::CheckXentools),
+    /// Show every interface: what it is, what the host says of it, IPv6
+    ScanIfaces(scan_ifaces::ScanIfaces),
     /// Configure the NICs as the host says
     ResetNetwork(reset_network::ResetNetworkArgs),
     /// Say what a check means, why it matters and how to mend it by hand
@@ -112,6 +115,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Doctor(doctor) => doctor.run(&cli.global),
         Command::CheckXentools(check_xentools) => check_xentools.run(&cli.global),
+        Command::ScanIfaces(scan) => scan.run(&cli.global),
         Command::ResetNetwork(reset) => reset.run(&cli.global),
         Command::Explain(explain) => explain.run(&cli.global),
         Command::Undo(undo) => undo.run(&cli.global),

@@ -5,9 +5,11 @@
 //! | `intent` | what each NIC is to become |
 //! | `backend` | who reads which files, and how an intent is written for it |
 //! | `live` | what is up, and the steps from there to an intent |
-//! | `host` | `vm-data/networking`, parsed and validated |
+//! | `host` | `vm-data/networking`, parsed and validated; or what the agent logged of it (`logged`) |
 //! | `links` | the links that exist, from the kernel (`netlink`) or a recorded tree (`sysfs`) |
 //! | `configured` | what the configuration would make, from one file per format (`netplan`, `networkd`, …) |
+//! | `ipv6` | whether IPv6 is on for a link, and what turned it off |
+//! | `survey` | all of it joined: what `scan-ifaces` prints and the checks judge |
 //!
 //! Everything here looks, parses and renders; nothing judges or writes. The one type that all share is [`Mac`].
 
@@ -23,21 +25,43 @@ pub mod host;
 mod ifcfg;
 mod ini;
 pub mod intent;
+pub mod ipv6;
 mod keyfile;
 pub mod links;
 pub mod live;
+mod logged;
 mod netlink;
 mod netplan;
 mod networkd;
 mod openvpn;
+pub mod survey;
 mod sysfs;
 mod wireguard;
 mod yaml;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use serde::{Serialize, Serializer};
+
+/// Reads an address as configuration files write it: with its length, or with a mask of its own; `None` where there
+/// is no such address. Without either it is the address alone.
+fn address_with_mask(address: &str, mask: Option<&str>) -> Option<IpNet> {
+    if let Ok(net) = address.parse() {
+        return Some(net);
+    }
+    let address: IpAddr = address.parse().ok()?;
+    let length = match mask.map(str::trim).filter(|mask| !mask.is_empty()) {
+        None => return Some(address.into()),
+        Some(mask) => match mask.parse::<IpAddr>() {
+            Ok(mask) if mask.is_ipv4() == address.is_ipv4() => ipnet::ip_mask_to_prefix(mask).ok()?,
+            _ => mask.parse().ok()?,
+        },
+    };
+    IpNet::new(address, length).ok()
+}
 
 /// An Ethernet address. It prints as Linux does: lower case, with colons.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -141,6 +165,27 @@ mod tests {
             "öööööö",
         ] {
             assert_eq!(text.parse::<Mac>(), Err(NotAMac), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_read_with_either_form_of_mask() {
+        let cases = [
+            ("192.0.2.1/24", None, Some("192.0.2.1/24")),
+            ("192.0.2.1", Some("255.255.255.0"), Some("192.0.2.1/24")),
+            ("192.0.2.1", Some("24"), Some("192.0.2.1/24")),
+            ("192.0.2.1", None, Some("192.0.2.1/32")),
+            ("2001:db8::1", Some("64"), Some("2001:db8::1/64")),
+            ("192.0.2.1", Some("255.0.255.0"), None),
+            ("192.0.2.1", Some("33"), None),
+            ("dhcp", None, None),
+        ];
+        for (address, mask, want) in cases {
+            assert_eq!(
+                address_with_mask(address, mask),
+                want.map(|net| net.parse().unwrap()),
+                "{address} {mask:?}"
+            );
         }
     }
 

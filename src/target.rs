@@ -11,6 +11,8 @@ use crate::facts::init::Services;
 use crate::facts::os::Os;
 use crate::facts::processes::{self, Process};
 use crate::facts::tools::Tools;
+use crate::net::host::{self, HostNetwork};
+use crate::net::survey::Survey;
 use crate::root::Root;
 use crate::xenstore::{self, Source, Xenstore};
 use anyhow::Result;
@@ -27,6 +29,7 @@ pub struct Target {
     agents: OnceLock<Agents>,
     tools: OnceLock<Tools>,
     processes: OnceLock<Vec<Process>>,
+    survey: OnceLock<Result<Survey, String>>,
 }
 
 impl Target {
@@ -65,6 +68,7 @@ impl Target {
             agents: OnceLock::new(),
             tools: OnceLock::new(),
             processes: OnceLock::new(),
+            survey: OnceLock::new(),
         }
     }
 
@@ -110,6 +114,25 @@ impl Target {
             return &[];
         }
         self.processes.get_or_init(processes::all)
+    }
+
+    /// Returns the interfaces, joined with what the host assigns to them.
+    ///
+    /// # Errors
+    /// The running kernel gives no list of them. What the host assigns can be unknown: the survey says why.
+    pub fn survey(&self) -> Result<&Survey> {
+        let survey = self.survey.get_or_init(|| {
+            Survey::of(&self.root, self.live, self.host_network()).map_err(|error| format!("{error:#}"))
+        });
+        survey.as_ref().map_err(|reason| anyhow::anyhow!("{reason}"))
+    }
+
+    fn host_network(&self) -> Result<HostNetwork, String> {
+        if !self.has_store() {
+            return Err("no XenStore was named: --xenstore takes a dump".to_owned());
+        }
+        let mut store = self.xenstore().map_err(|error| error.to_string())?;
+        host::host_nics(&mut *store).map_err(|error| format!("{error:#}"))
     }
 
     /// Returns the store, opened on first use. It is one connection: hold it for one exchange.

@@ -39,6 +39,15 @@ pub struct Ui {
     width: usize,
 }
 
+/// A row of a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Row {
+    /// The cells; the status gives a cell its colour.
+    pub cells: Vec<(Option<Status>, String)>,
+    /// Lines below the row.
+    pub below: Vec<String>,
+}
+
 impl Ui {
     /// Returns the standard output, probed once.
     pub fn stdout(color: Color) -> Self {
@@ -172,6 +181,37 @@ impl Ui {
         writeln!(self.out, "{head}{}", visible(rest))
     }
 
+    /// Writes a table: cells in columns that are as wide as they need, two blanks between them, and below each row
+    /// its further lines, indented.
+    ///
+    /// # Errors
+    /// The screen cannot be written.
+    pub fn table(&mut self, header: &[&str], rows: &[Row]) -> io::Result<()> {
+        let mut table = comfy_table::Table::new();
+        table.load_style(comfy_table::presets::NOTHING);
+        table.set_header(header);
+        for row in rows {
+            table.add_row(row.cells.iter().map(|(status, text)| match status {
+                Some(status) => self.in_color(*status, &visible(text)),
+                None => visible(text),
+            }));
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        let mut lines = table.lines();
+        if let Some(header) = lines.next() {
+            writeln!(self.out, "{}", header.trim_end())?;
+        }
+        for (line, row) in lines.zip(rows) {
+            writeln!(self.out, "{}", line.trim_end())?;
+            for below in &row.below {
+                self.paragraph("    ", 4, below)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Ends the report.
     ///
     /// # Errors
@@ -259,6 +299,33 @@ pub(crate) fn visible(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A screen's memory that the test can look at.
+    #[derive(Clone, Default)]
+    struct Screen(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl Write for Screen {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_table_has_its_lines_below_the_rows() {
+        let screen = Screen::default();
+        let cells = |a: &str, b: &str| vec![(None, a.to_owned()), (Some(Status::Fail), b.to_owned())];
+        let rows = [
+            Row { cells: cells("a\tb", "x"), below: vec!["below it".to_owned()] },
+            Row { cells: cells("c", "longer"), below: vec![] },
+        ];
+        Ui::plain(Box::new(screen.clone()), 80).table(&["ONE", "TWO"], &rows).unwrap();
+        let text = String::from_utf8(screen.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text, "ONE   TWO\na\\tb  x\n    below it\nc     longer\n");
+    }
 
     #[test]
     fn escape_sequences_are_made_visible() {

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 
+use ipnet::IpNet;
 use serde::Serialize;
 
 use super::links::Kind;
@@ -76,6 +77,8 @@ pub struct Planned {
     pub seen: Seen,
     /// The line that keeps IPv6 off it.
     pub ipv6_off: Option<Seen>,
+    /// The addresses that it gets.
+    pub addresses: Vec<IpNet>,
 }
 
 /// Which links an entry is about. Where both are given, both must match.
@@ -118,14 +121,20 @@ impl Configuration {
         scan.found
     }
 
+    /// Returns the addresses that a link gets: of each program, those of the first entry that is about it.
+    pub fn addresses(&self, name: &str, mac: Option<Mac>) -> Vec<IpNet> {
+        self.first_entries(name, mac).flat_map(|entry| entry.addresses.iter().copied()).collect()
+    }
+
     /// Returns the lines that keep IPv6 off a NIC: of each program, those of the first entry that is about it.
     pub fn ipv6_off(&self, name: &str, mac: Option<Mac>) -> Vec<&Seen> {
+        self.first_entries(name, mac).filter_map(|entry| entry.ipv6_off.as_ref()).collect()
+    }
+
+    fn first_entries(&self, name: &str, mac: Option<Mac>) -> impl Iterator<Item = &Planned> {
         let mut readers = BTreeSet::new();
-        let about = self.planned.iter().filter(|entry| entry.to.is(name, mac));
-        about
-            .filter(|entry| readers.insert(entry.reader))
-            .filter_map(|entry| entry.ipv6_off.as_ref())
-            .collect()
+        let about = self.planned.iter().filter(move |entry| entry.to.is(name, mac));
+        about.filter(move |entry| readers.insert(entry.reader))
     }
 }
 
@@ -249,6 +258,12 @@ pub(super) mod tests {
         let (_dir, root) = tree(files);
         let configuration = Configuration::of(&root);
         configuration.ipv6_off(name, mac.parse().ok()).into_iter().map(|seen| seen.source.clone()).collect()
+    }
+
+    /// The addresses that a NIC gets.
+    pub(in crate::net) fn addresses(files: &[(&str, &str)], name: &str) -> Vec<String> {
+        let (_dir, root) = tree(files);
+        Configuration::of(&root).addresses(name, None).iter().map(ToString::to_string).collect()
     }
 
     #[test]

@@ -68,7 +68,15 @@ fn lxc(scan: &mut Scan) {
 
 fn add(scan: &mut Scan, name: &str, at_boot: bool, seen: Seen) {
     let to = Match::name(name);
-    scan.add(Planned { reader: "containers", to, kind: Kind::BRIDGE, at_boot, seen, ipv6_off: None });
+    scan.add(Planned {
+        reader: "containers",
+        to,
+        kind: Kind::BRIDGE,
+        at_boot,
+        seen,
+        ipv6_off: None,
+        addresses: Vec::new(),
+    });
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::IpNet;
+
 use super::configured::{Match, Planned, Scan, Seen};
 use super::glob;
 use super::links::Kind;
@@ -29,6 +31,7 @@ struct Interface {
     /// Where the kind was said, else the first stanza.
     seen: Seen,
     ipv6_off: Option<Seen>,
+    addresses: Vec<IpNet>,
 }
 
 /// All files together.
@@ -59,6 +62,7 @@ pub(super) fn look(scan: &mut Scan) {
             kind: interface.kind,
             seen: interface.seen,
             ipv6_off: interface.ipv6_off,
+            addresses: interface.addresses,
         });
     }
 }
@@ -138,6 +142,7 @@ impl Interfaces {
                     kind,
                     seen: seen.clone(),
                     ipv6_off: None,
+                    addresses: Vec::new(),
                 });
                 if let Some(kind) = kind_of_method(rest) {
                     (interface.kind, interface.seen) = (kind, seen);
@@ -149,6 +154,20 @@ impl Interfaces {
                     return;
                 };
                 let seen = Seen::line(path, line.number, words.join(" "));
+                match (*option, values.first()) {
+                    ("address", Some(address)) => {
+                        interface.addresses.extend(super::address_with_mask(address, None));
+                    }
+                    // belongs to the address above it, which had no length of its own
+                    ("netmask", Some(mask)) => {
+                        if let Some(last) = interface.addresses.last_mut()
+                            && let Some(net) = super::address_with_mask(&last.addr().to_string(), Some(mask))
+                        {
+                            *last = net;
+                        }
+                    }
+                    _ => {}
+                }
                 if switches_ipv6_off(option, values) {
                     interface.ipv6_off = Some(seen.clone());
                 }
@@ -245,7 +264,7 @@ fn is_plain(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::configured::tests::{off, short};
+    use crate::net::configured::tests::{addresses, off, short};
     use proptest::prelude::*;
 
     const READER: (&str, &str) = ("usr/sbin/ifup", "!");
@@ -296,6 +315,14 @@ mod tests {
             (MAIN, "source /etc/network/interfaces\nsource interfaces\niface a0 inet manual\n"),
         ]);
         assert_eq!(planned.len(), 1);
+    }
+
+    #[test]
+    fn addresses_of_all_stanzas_of_an_interface_are_its_own() {
+        let text = "iface eth0 inet static\n address 192.0.2.1\n netmask 255.255.255.0\niface eth0 inet static\n \
+            address 192.0.2.2/25\niface eth0 inet6 static\n address 2001:db8::1\n netmask 64\n";
+        let want = ["192.0.2.1/24", "192.0.2.2/25", "2001:db8::1/64"];
+        assert_eq!(addresses(&[READER, (MAIN, text)], "eth0"), want);
     }
 
     #[test]

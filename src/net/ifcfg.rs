@@ -8,6 +8,7 @@ use super::assignments::{self, Variable};
 use super::configured::{Match, Planned, Scan, Seen};
 use super::links::Kind;
 use crate::root::Root;
+use ipnet::IpNet;
 
 const RED_HAT: &str = "etc/sysconfig/network-scripts";
 const SUSE: &str = "etc/sysconfig/network";
@@ -95,7 +96,30 @@ fn planned(path: &str, variables: &[Variable], switch: Option<&Seen>) -> Option<
         at_boot,
         seen: place.map_or_else(|| Seen::at(path, "an empty file"), |variable| seen(path, variable)),
         ipv6_off: ipv6_off(path, variables, switch),
+        addresses: addresses(variables),
     })
+}
+
+/// `IPADDR`, `IPADDR0`, `IPADDR_1` … with `PREFIX` or `NETMASK` of the same ending, and the IPv6 variables.
+fn addresses(variables: &[Variable]) -> Vec<IpNet> {
+    let value = |name: &str| assignments::value(variables, name);
+    let mut addresses = Vec::new();
+    for variable in variables {
+        // an earlier assignment of the same name does not hold
+        let holds = assignments::last(variables, &variable.name) == Some(variable);
+        let Some(ending) = variable.name.strip_prefix("IPADDR").filter(|_| holds) else { continue };
+        if !ending.trim_start_matches('_').bytes().all(|b| b.is_ascii_digit()) {
+            continue;
+        }
+        let masks = [format!("PREFIX{ending}"), format!("PREFIXLEN{ending}"), format!("NETMASK{ending}")];
+        let mask = masks.iter().map(|name| value(name)).find(|mask| !mask.is_empty());
+        addresses.extend(super::address_with_mask(&variable.value, mask));
+    }
+    for list in ["IPV6ADDR", "IPV6ADDR_SECONDARIES"] {
+        addresses
+            .extend(value(list).split_whitespace().filter_map(|text| super::address_with_mask(text, None)));
+    }
+    addresses
 }
 
 fn ipv6_off(path: &str, variables: &[Variable], switch: Option<&Seen>) -> Option<Seen> {
@@ -170,7 +194,7 @@ fn kind<'v>(variables: &'v [Variable], name: &str) -> (Kind, Option<&'v Variable
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::configured::tests::{off, short};
+    use crate::net::configured::tests::{addresses, off, short};
     use proptest::prelude::*;
 
     const READER: (&str, &str) = ("etc/rc.d/init.d/network", "#!/bin/sh\n");
@@ -221,6 +245,17 @@ mod tests {
         assert_eq!(said("IPV6_DISABLED=yes\n"), [format!("{eth0}:1")]);
         assert_eq!(off(&[READER, global, (eth0, "DEVICE=eth0\n")], "eth0", ""), ["etc/sysconfig/network:2"]);
         assert_eq!(off(&[READER, global, (eth0, "IPV6INIT=yes\n")], "eth0", ""), [""; 0]);
+    }
+
+    #[test]
+    fn addresses_are_read_with_their_masks() {
+        let text = "DEVICE=eth0\nIPADDR=192.0.2.1\nNETMASK=255.255.255.0\nIPADDR1=192.0.2.2\nPREFIX1=25\n\
+            IPV6ADDR=2001:db8::1/64\nIPV6ADDR_SECONDARIES=\"2001:db8::2/64 2001:db8::3/64\"\n";
+        let eth0 = "etc/sysconfig/network-scripts/ifcfg-eth0";
+        assert_eq!(
+            addresses(&[READER, (eth0, text)], "eth0"),
+            ["192.0.2.1/24", "192.0.2.2/25", "2001:db8::1/64", "2001:db8::2/64", "2001:db8::3/64"]
+        );
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Source: nm-settings-keyfile(5), nm-settings(5). Files that NetworkManager skips: hidden ones, backups (`~`, `.bak`
 //! and the like of editors), and what is not a keyfile by name outside `/etc`.
 
+use ipnet::IpNet;
+
 use super::configured::{Match, Planned, Scan, Seen};
 use super::ini::{self, Setting};
 use super::links::Kind;
@@ -62,7 +64,21 @@ fn parse(path: &str, text: &str) -> Option<Planned> {
         ipv6_off: ini::last(&settings, "ipv6", "method")
             .filter(|method| matches!(method.value.as_str(), "disabled" | "ignore"))
             .map(|method| seen(path, method)),
+        addresses: addresses(&settings),
     })
+}
+
+/// `address1=192.0.2.1/24` or, with a gateway, `192.0.2.1/24,192.0.2.254`; old files say `addresses1`.
+fn addresses(settings: &[Setting]) -> Vec<IpNet> {
+    let is_address = |s: &&Setting| {
+        let number = s.key.strip_prefix("addresses").or(s.key.strip_prefix("address"));
+        matches!(s.section.as_str(), "ipv4" | "ipv6")
+            && number.is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let first = |s: &Setting| {
+        s.value.split([',', ';']).next().and_then(|text| super::address_with_mask(text.trim(), None))
+    };
+    settings.iter().filter(is_address).filter_map(first).collect()
 }
 
 fn seen(path: &str, setting: &Setting) -> Seen {

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
+
 use super::configured::{Match, Planned, Scan, Seen};
 use super::links::Kind;
 use super::yaml::{self, Node};
@@ -26,6 +28,7 @@ struct Definition {
     no_link_local: Option<Seen>,
     /// Whether something else gives it IPv6: an address, a router's advertisement, DHCP.
     has_ipv6: bool,
+    addresses: Vec<IpNet>,
 }
 
 pub(super) fn look(scan: &mut Scan) {
@@ -83,13 +86,13 @@ impl Definition {
             self.no_link_local = (!kept).then(|| Seen::line(path, link_local.line, line));
         }
         let addresses = node.get("addresses").map(Node::items).unwrap_or_default();
-        let is_ipv6 = |node: &Node| {
-            // an address, or an address with options of its own
-            node.text()
-                .or(node.entries().first().map(|(key, _)| key.as_str()))
-                .is_some_and(|a| a.contains(':'))
+        // an address, or an address with options of its own
+        let text_of = |node: &Node| {
+            node.text().or(node.entries().first().map(|(key, _)| key.as_str())).map(str::to_owned)
         };
-        self.has_ipv6 |= addresses.iter().any(|node| is_ipv6(node))
+        let addresses = addresses.iter().filter_map(|node| text_of(node));
+        self.addresses.extend(addresses.filter_map(|text| super::address_with_mask(&text, None)));
+        self.has_ipv6 |= self.addresses.iter().any(|net| net.addr().is_ipv6())
             || ["accept-ra", "dhcp6"].iter().any(|key| node.get(key).is_some_and(Node::is_true));
     }
 
@@ -121,6 +124,7 @@ impl Definition {
             at_boot: true,
             seen: self.first.unwrap_or_else(|| Seen::at("netplan", id)),
             ipv6_off: self.no_link_local.filter(|_| !self.has_ipv6),
+            addresses: self.addresses,
         }
     }
 }

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
+
 use super::configured::{Match, Planned, Scan, Seen};
 use super::ini::{self, Setting};
 use super::links::Kind;
@@ -108,6 +110,7 @@ fn netdev(unit: &Unit) -> Option<Planned> {
         at_boot: true,
         seen: Seen::line(path, kind.line, format!("Kind={}", kind.value)),
         ipv6_off: None,
+        addresses: Vec::new(),
     })
 }
 
@@ -137,6 +140,7 @@ fn network(unit: &Unit) -> Option<Planned> {
         at_boot: true,
         seen,
         ipv6_off: ipv6_off(unit),
+        addresses: addresses(unit),
     })
 }
 
@@ -150,16 +154,17 @@ fn ipv6_off(unit: &Unit) -> Option<Seen> {
     let accepts = unit.last("Network", "IPv6AcceptRA").is_some_and(|(_, s)| {
         matches!(s.value.to_ascii_lowercase().as_str(), "yes" | "true" | "on" | "1" | "y" | "t")
     });
-    let has_address = ["Network", "Address"]
-        .iter()
-        .any(|section| ini_values(unit, section, "Address").any(|value| value.contains(':')));
+    let has_address = addresses(unit).iter().any(|net| net.addr().is_ipv6());
     (is_off && !accepts && !has_address)
         .then(|| Seen::line(path, link_local.line, format!("LinkLocalAddressing={}", link_local.value)))
 }
 
-fn ini_values<'u>(unit: &'u Unit, section: &'u str, key: &'u str) -> impl Iterator<Item = &'u str> {
-    let of_key = move |(_, s): &&(String, Setting)| s.section == section && s.key == key;
-    unit.settings.iter().filter(of_key).map(|(_, s)| s.value.as_str())
+fn addresses(unit: &Unit) -> Vec<IpNet> {
+    let is_address = |s: &&(String, Setting)| {
+        matches!(s.1.section.as_str(), "Network" | "Address") && s.1.key == "Address"
+    };
+    let values = unit.settings.iter().filter(is_address);
+    values.filter_map(|(_, s)| super::address_with_mask(&s.value, None)).collect()
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ pub(super) fn look(scan: &mut Scan) {
                 kind: device.kind,
                 at_boot,
                 ipv6_off: None,
+                addresses: Vec::new(),
             });
         }
     }

@@ -19,6 +19,7 @@ pub(super) fn look(scan: &mut Scan) {
             at_boot,
             seen: Seen::at(path.clone(), "the interface has the name of the file"),
             ipv6_off: None,
+            addresses: Vec::new(),
         });
     }
 }

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# scan-ifaces beside `ip -d -j address`, with 1 000 and 10 000 interfaces:  benches/scan-ifaces.sh [NOVACTL]
+#
+# NOVACTL is the program, by default the release build. The links are veth pairs in a network namespace of their own,
+# which goes away with the script. Needs root, iproute2 and hyperfine. The target: at most twice the time of ip.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+novactl=$(realpath "${1:-target/release/novactl}")
+
+[ -n "${IN_NAMESPACE:-}" ] || exec env IN_NAMESPACE=1 unshare --net --mount --propagation private "$0" "$novactl"
+
+mount -t sysfs sysfs /sys
+# a duplicate address detection per link would still run while the programs do
+echo 0 >/proc/sys/net/ipv6/conf/default/dad_transmits
+made=0
+for count in 1000 10000; do
+  while [ "$made" -lt "$count" ]; do
+    echo "link add a$made type veth peer name b$made"
+    echo "address add 10.$((made / 65536)).$((made / 256 % 256)).$((made % 256))/32 dev a$made"
+    made=$((made + 2))
+  done | ip -batch -
+  # the loop ran in a subshell
+  made=$count
+  echo "== $(ip -o link | wc -l) interfaces"
+  hyperfine --shell none --warmup 2 \
+    --command-name scan-ifaces "$novactl scan-ifaces --format json" \
+    --command-name ip "ip -d -j address"
+done
