@@ -24,6 +24,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::FILES,
         blocks: &[],
         probe: unexpected_interfaces,
+        fix: None,
         page: include_str!("pages/unexpected-interfaces.md"),
     },
     Check {
@@ -33,6 +34,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::FILES,
         blocks: &[],
         probe: ipv6_enabled_public,
+        fix: None,
         page: include_str!("pages/ipv6-enabled-public.md"),
     },
     Check {
@@ -42,6 +44,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::LIVE_XENSTORE,
         blocks: &[],
         probe: nics_match_host_data,
+        fix: None,
         page: include_str!("pages/nics-match-host-data.md"),
     },
     Check {
@@ -51,6 +54,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::LIVE,
         blocks: &[],
         probe: mac_unique,
+        fix: None,
         page: include_str!("pages/mac-unique.md"),
     },
 ];

@@ -20,7 +20,8 @@ pub(super) fn installed(target: &Target) -> Result<Vec<Finding>> {
     if target.agents().all.is_empty() && target.is_live() && !target.store_is_named() {
         let hypervisor = Hypervisor::of(&target.root);
         if !hypervisor.is_xen_guest() {
-            let title = format!("no agent is installed, and none has a use here: this is {}", hypervisor.platform);
+            let title =
+                format!("no agent is installed, and none has a use here: this is {}", hypervisor.platform);
             return Ok(vec![Finding::skipped(title)]);
         }
     }
