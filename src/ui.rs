@@ -109,9 +109,13 @@ impl Ui {
     /// # Errors
     /// The screen cannot be written.
     pub fn paragraph(&mut self, first: &str, indent: usize, text: &str) -> io::Result<()> {
+        self.broken(first, first.chars().count(), indent, text)
+    }
+
+    /// Breaks text at blanks behind `first`, which takes `used` columns.
+    fn broken(&mut self, first: &str, mut used: usize, indent: usize, text: &str) -> io::Result<()> {
         let text = visible(text);
         let mut line = first.to_owned();
-        let mut used = first.chars().count();
         let mut empty = true;
         for word in text.split_whitespace() {
             let length = word.chars().count();
@@ -172,13 +176,13 @@ impl Ui {
         if self.color { text.style(style).to_string() } else { text.to_owned() }
     }
 
-    /// Writes a coloured start of a line and the rest of it.
+    /// Writes a coloured word and the rest of its line, broken at blanks.
     ///
     /// # Errors
     /// The screen cannot be written.
     pub fn headed(&mut self, status: Status, head: &str, rest: &str) -> io::Result<()> {
-        let head = self.in_color(status, head);
-        writeln!(self.out, "{head}{}", visible(rest))
+        let colored = self.in_color(status, head);
+        self.broken(&colored, head.chars().count(), 8, rest)
     }
 
     /// Writes a table: cells in columns that are as wide as they need, two blanks between them, and below each row

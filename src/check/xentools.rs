@@ -23,7 +23,14 @@ pub(super) const CHECKS: &[Check] = &[
         topic: Topic::Xentools,
         about: "a XenServer Tools daemon is installed",
         needs: Needs::FILES,
-        blocks: &[Blocks::Topic(Topic::Xentools)],
+        // not boot-order-acyclic: units around the agent can wait for each other without any tools
+        blocks: &[
+            Blocks::Check("xentools-enabled"),
+            Blocks::Check("xentools-running"),
+            Blocks::Check("xentools-reporting"),
+            Blocks::Check("xentools-before-agent"),
+            Blocks::Check("xentools-single"),
+        ],
         probe: |target| {
             // A store that was named stands for Xen, also in a container.
             let asks = target.is_live() && !target.store_is_named();

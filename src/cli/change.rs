@@ -264,7 +264,7 @@ impl Report for ChangeReport {
             Outcome::Stuck => (Status::Fail, "STUCK", String::new()),
         };
         let rest = self.words.clone().unwrap_or(rest);
-        ui.headed(status, word, &format!("  {rest}"))?;
+        ui.headed(status, &format!("{word}  "), &rest)?;
         if let Some(id) = self.journal.as_deref().filter(|_| self.result == Outcome::Applied) {
             ui.line(&format!("take it back with: novactl undo {id}"))?;
         }

@@ -121,7 +121,8 @@ impl Diagnosis {
     /// # Errors
     /// The screen cannot be written.
     pub(super) fn headline(&self, ui: &mut Ui) -> io::Result<()> {
-        ui.headed(self.verdict.status(), self.verdict.word(), &format!("  {}", self.summary))?;
+        let word = format!("{}  ", self.verdict.word());
+        ui.headed(self.verdict.status(), &word, &self.summary.to_string())?;
         ui.paragraph("", 0, &self.target.words())
     }
 
