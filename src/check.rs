@@ -9,6 +9,7 @@
 
 mod agent;
 mod engine;
+mod inside;
 pub(crate) mod interfaces;
 mod verdict;
 mod xen;

@@ -162,7 +162,9 @@ fn under_a_root(target: &Target, agent: &Names) -> Vec<Step> {
             vec![argv(&["umount", &root]), argv(&["openstack", "server", "unrescue", "SERVER"])],
         ),
     ];
-    steps.extend([agent.repair(), look_again(), new_image()]);
+    let text = "on the server again: start the agent, read its log";
+    let commands = vec![agent.start(), argv(&["tail", "-n", "50", "/var/log/nova-agent.log"])];
+    steps.extend([step(text, commands), look_again(), new_image()]);
     steps
 }
 

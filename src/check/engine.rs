@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Blocks, Check, Finding, Status, Topic, all};
+use super::{Blocks, Check, Finding, Status, Topic, all, inside};
 use crate::target::Target;
 
 /// How long checks may take.
@@ -101,6 +101,7 @@ fn probe_all(
             (finding.id, finding.topic, finding.elapsed_us) = (check.id, check.topic, elapsed_us);
             if let Some(remedy) = finding.remedy.as_mut() {
                 remedy.fixable = check.fix.is_some();
+                inside::of(target, &mut remedy.commands);
             }
         }
         findings.extend(found);

@@ -115,6 +115,20 @@ impl Hands {
     }
 }
 
+/// Returns the commands that add a drop-in to a service's unit; not `systemctl edit`, which works on a running system
+/// only.
+pub(super) fn drop_in(service: &str, section: &str, settings: &[&str]) -> Vec<Argv> {
+    let dir = format!("/etc/systemd/system/{service}.service.d");
+    let lines: Vec<String> = settings.iter().map(|setting| format!("'{setting}'")).collect();
+    let name = settings.first().and_then(|setting| setting.split('=').next()).unwrap_or("local");
+    let file = format!("{dir}/50-{}.conf", name.to_lowercase());
+    let script = format!("mkdir -p {dir} && printf '%s\\n' '[{section}]' {} > {file}", lines.join(" "));
+    vec![
+        ["sh", "-c", &script].map(str::to_owned).to_vec(),
+        ["systemctl", "daemon-reload"].map(str::to_owned).to_vec(),
+    ]
+}
+
 /// Adds what mends a finding.
 pub(super) fn mended(finding: Finding, text: impl Into<String>, commands: Vec<Argv>) -> Finding {
     Finding { remedy: Some(Remedy { text: text.into(), commands, fixable: false }), ..finding }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::of_agent;
-use super::remedy::mended;
+use super::remedy::{drop_in, mended};
 use crate::check::Finding;
 use crate::facts::init::{Service, Setting, State, Unit};
 use crate::target::Target;
@@ -59,7 +59,8 @@ fn judge(service: &Service, unit: &Unit, mounts: &[Mount], state: Option<&State>
             )
             .seen(&setting.source, format!("{}={}", setting.key, setting.value))
             .about(name);
-        findings.push(mended(finding, "add a drop-in with [Service] and TimeoutStartSec=360", edit(name)));
+        let commands = drop_in(name, "Service", &["TimeoutStartSec=360"]);
+        findings.push(mended(finding, "add a drop-in with [Service] and TimeoutStartSec=360", commands));
     }
     if state.is_some_and(|state| state.result == "timeout") {
         let finding = Finding::fail(format!("the start of {name} timed out"))
@@ -77,16 +78,13 @@ fn judge(service: &Service, unit: &Unit, mounts: &[Mount], state: Option<&State>
             .seen(&mount.source, &mount.text)
             .about(name);
         let text = "add a drop-in with [Unit] and RequiresMountsFor=/var/log /usr";
-        findings.push(mended(finding, text, edit(name)));
+        let commands = drop_in(name, "Unit", &["RequiresMountsFor=/var/log /usr"]);
+        findings.push(mended(finding, text, commands));
     }
     if findings.is_empty() {
         findings.push(Finding::ok(format!("{name} starts in time")));
     }
     findings
-}
-
-fn edit(name: &str) -> Vec<Vec<String>> {
-    vec![["systemctl", "edit", name].map(str::to_owned).to_vec()]
 }
 
 /// Returns the assignment that lets a start take longer than any boot may wait.

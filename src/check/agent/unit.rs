@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::of_agent;
-use super::remedy::{Hands, mended};
+use super::remedy::{Hands, drop_in, mended};
 use crate::check::Finding;
 use crate::facts::agents::Agent;
 use crate::facts::init::{Init, Service};
@@ -108,7 +108,7 @@ fn judge_restarts(service: Option<&Service>) -> Finding {
                 .because("one request that the agent cannot read ends it until the next boot")
                 .seen(source, text);
             let text = "add a drop-in with [Service], Restart=always and RestartSec=10";
-            mended(finding, text, vec![["systemctl", "edit", &service.name].map(str::to_owned).to_vec()])
+            mended(finding, text, drop_in(&service.name, "Service", &["Restart=always", "RestartSec=10"]))
         }
         // on-success, on-abort, on-watchdog do not cover an exception, which ends Python with status 1
         Some(value @ ("on-success" | "on-abort" | "on-watchdog")) => {
