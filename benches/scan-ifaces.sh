@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
-# scan-ifaces beside `ip -d -j address`, with 1 000 and 10 000 interfaces:  benches/scan-ifaces.sh [NOVACTL]
+# scan-ifaces beside `ip -d -j address`, with 1 000 and 10 000 interfaces:  benches/scan-ifaces.sh
 #
-# NOVACTL is the program, by default the release build. The links are veth pairs in a network namespace of their own,
+# Takes the static release build ($NOVACTL to measure another one). The links are veth pairs in a network namespace of their own,
 # which goes away with the script. Needs root, iproute2 and hyperfine. The target: at most twice the time of ip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-novactl=$(realpath "${1:-target/release/novactl}")
+target=x86_64-unknown-linux-gnu
+if [ -z "${NOVACTL:-}" ]; then
+  RUSTFLAGS='-C target-feature=+crt-static' cargo build --quiet --release --target "$target"
+fi
+novactl=$(realpath "${NOVACTL:-target/$target/release/novactl}")
 
-[ -n "${IN_NAMESPACE:-}" ] || exec env IN_NAMESPACE=1 unshare --net --mount --propagation private "$0" "$novactl"
+[ -n "${IN_NAMESPACE:-}" ] ||
+  exec env IN_NAMESPACE=1 NOVACTL="$novactl" unshare --net --mount --propagation private "$0"
 
 mount -t sysfs sysfs /sys
 # a duplicate address detection per link would still run while the programs do
@@ -22,7 +27,7 @@ for count in 1000 10000; do
   # the loop ran in a subshell
   made=$count
   echo "== $(ip -o link | wc -l) interfaces"
-  hyperfine --shell none --warmup 2 \
+  hyperfine --shell none --warmup 2 --ignore-failure --style basic \
     --command-name scan-ifaces "$novactl scan-ifaces --format json" \
     --command-name ip "ip -d -j address"
 done

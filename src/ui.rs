@@ -284,6 +284,14 @@ fn quoted(word: &str) -> String {
         return word.to_owned();
     }
     let shown: String = word.chars().map(|c| if is_hidden(c) { '?' } else { c }).collect();
+    // double quotes read better around single ones, where nothing in the word is special in them
+    if shown.contains('\'')
+        && !shown.contains(['"', '$', '`', '!'])
+        && !shown.ends_with('\\')
+        && !shown.contains("\\\\")
+    {
+        return format!("\"{shown}\"");
+    }
     format!("'{}'", shown.replace('\'', "'\\''"))
 }
 
@@ -351,6 +359,8 @@ mod tests {
     fn commands_can_be_copied_into_a_shell() {
         assert_eq!(quoted("/mnt/rescue"), "/mnt/rescue");
         assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
+        assert_eq!(quoted(r"printf '%s\n' x"), r#""printf '%s\n' x""#);
+        assert_eq!(quoted(r"it's\"), r"'it'\''s\'");
         assert_eq!(quoted(""), "''");
         assert_eq!(quoted("a\u{1b}b"), "'a?b'");
     }
