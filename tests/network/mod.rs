@@ -15,11 +15,13 @@ use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use novactl::net::backend::{BACKENDS, Backend};
 use novactl::net::host::{HostNetwork, HostNic};
 use novactl::net::intent::{Family, Hop, Intent, Nic, NicIntent};
-use novactl::plan::journal::Journal;
+use novactl::plan::journal::{Journal, Turn};
 use novactl::plan::{FileChange, Interrupt, Plan};
 use novactl::target::Target;
+use novactl::xenstore::Source;
 
 /// One situation.
 pub(crate) struct Case {
@@ -265,7 +267,7 @@ pub(crate) fn apply(target: &Target, files: Vec<FileChange>) -> Vec<String> {
     let prepared = plan.prepare(&target.root).unwrap();
     let changed = prepared.preview().files.into_iter().map(|file| file.path).collect();
     if !prepared.is_empty() {
-        let journal = Journal::open(&target.root).unwrap();
+        let journal = Journal::open(&target.root, Turn::Now).unwrap();
         let applied = prepared.apply(target, &journal, &Interrupt::default()).unwrap();
         applied.keep(None).unwrap();
     }
@@ -292,4 +294,63 @@ pub(crate) fn files_of(tree: &Path) -> BTreeMap<String, String> {
         }
     }
     files
+}
+
+/// Returns the back end of this name.
+pub(crate) fn backend(name: &str) -> &'static dyn Backend {
+    *BACKENDS.iter().find(|backend| backend.name() == name).unwrap()
+}
+
+/// Returns what the files of a tree give to NICs, as the back end's reader sees it.
+pub(crate) fn configured(backend: &dyn Backend, target: &Target, nics: &[Nic]) -> String {
+    let found = nics.iter().map(|nic| backend.configured(&target.root, nic).unwrap());
+    shown(&found.flatten().collect::<Vec<_>>())
+}
+
+/// Renders every case into a tree with these files, and holds the result against the case: it means what is wanted, a
+/// second time nothing changes, and `kept` are as they were.
+pub(crate) fn every_case_is_written_as_it_is_meant(name: &str, files: &[(&str, &str)], kept: &[&str]) {
+    let backend = backend(name);
+    for case in cases() {
+        let tree = tempfile::tempdir().unwrap();
+        make(tree.path(), files);
+        let before = files_of(tree.path());
+        let render = || {
+            // a new target each time, since a target remembers what it has read
+            let target = Target::offline(tree.path(), Source::None).unwrap();
+            let changes = backend.render(&case.intent(), &target).unwrap();
+            (apply(&target, changes), configured(backend, &target, &case.nics()))
+        };
+        let (changed, meaning) = render();
+        assert!(!changed.is_empty(), "{}", case.name);
+        assert_eq!(meaning, case.want, "{}", case.name);
+        assert_eq!(render().0, [""; 0], "{}: a second time", case.name);
+        let after = files_of(tree.path());
+        for path in kept {
+            assert_eq!(after.get(*path), before.get(*path), "{}: {path}", case.name);
+        }
+        for (path, text) in after.iter().filter(|(path, _)| !before.contains_key(*path)) {
+            let is_bare = |line: &&str| !line.trim_start().starts_with(['#', ';']);
+            let bare: Vec<_> = text.lines().filter(is_bare).collect();
+            for word in ["evil", "reboot", "192.0.2.66"] {
+                assert!(!bare.iter().any(|line| line.contains(word)), "{}: {word} in {path}", case.name);
+            }
+        }
+    }
+}
+
+/// Renders the case of this name into a tree with these files; returns all files before and after.
+pub(crate) fn rendered(
+    name: &str,
+    case: &str,
+    files: &[(&str, &str)],
+) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    let case = cases().into_iter().find(|it| it.name == case).unwrap();
+    let tree = tempfile::tempdir().unwrap();
+    make(tree.path(), files);
+    let before = files_of(tree.path());
+    let target = Target::offline(tree.path(), Source::None).unwrap();
+    let changes = backend(name).render(&case.intent(), &target).unwrap();
+    apply(&target, changes);
+    (before, files_of(tree.path()))
 }
