@@ -4,6 +4,7 @@
 //! place: the one that manages the network when several are installed comes first.
 
 mod keyfile;
+mod netplan;
 mod networkd;
 mod reading;
 
@@ -16,7 +17,7 @@ use crate::root::Root;
 use crate::target::Target;
 
 /// Every back end, the one that usually is in charge when several are there first.
-pub const BACKENDS: &[&dyn Backend] = &[&networkd::Networkd, &keyfile::Keyfile];
+pub const BACKENDS: &[&dyn Backend] = &[&netplan::Netplan, &networkd::Networkd, &keyfile::Keyfile];
 
 /// A format of network configuration and the program that reads it.
 pub trait Backend: Sync {
