@@ -1,6 +1,18 @@
 //! netplan: what is written means what the host says, and the real netplan reads it so.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking and runs netplan"
+)]
+
 mod network;
+
+use std::path::Path;
+use std::process::Command;
+
+use novactl::target::Target;
+use novactl::xenstore::Source;
 
 /// What cloud-init wrote on the server that the image was taken from.
 const CLOUD_INIT: &str = "\
@@ -143,4 +155,52 @@ fn the_renderer_in_use_stays() {
     assert_eq!(renderer_in("network: {ethernets: {eth0: {renderer: NetworkManager}}}"), "NetworkManager");
     let both = "network: {renderer: NetworkManager, ethernets: {eth0: {renderer: networkd}}}";
     assert_eq!(renderer_in(both), "networkd");
+}
+
+/// Has the real netplan read a tree; `None` where there is none here.
+fn generate(tree: &Path) -> Option<()> {
+    let output = match Command::new("netplan").arg("generate").arg("--root-dir").arg(tree).output() {
+        Ok(output) => output,
+        Err(why) => {
+            println!("skipped: netplan cannot be run: {why}");
+            return None;
+        }
+    };
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && words.is_empty(), "{words}");
+    Some(())
+}
+
+#[test]
+fn the_real_netplan_makes_of_it_what_is_meant() {
+    for (first, reader) in [("", "networkd"), ("network: {renderer: NetworkManager}", "keyfile")] {
+        for case in network::cases() {
+            let tree = tempfile::tempdir().unwrap();
+            let user = ("etc/netplan/10-user.yaml", USER);
+            let cloud_init = ("etc/netplan/50-cloud-init.yaml", CLOUD_INIT);
+            network::make(tree.path(), &[("etc/netplan/01-first.yaml", first), user, cloud_init]);
+            let target = Target::offline(tree.path(), Source::None).unwrap();
+            let changes = network::backend("netplan").render(&case.intent(), &target).unwrap();
+            network::apply(&target, changes);
+            network::backend("netplan").validate(&target.root).unwrap();
+            if generate(tree.path()).is_none() {
+                return;
+            }
+            let meaning = network::configured(network::backend(reader), &target, &case.nics());
+            assert_eq!(meaning, case.want, "{} by {reader}", case.name);
+        }
+    }
+}
+
+#[test]
+fn what_netplan_refuses_is_refused_before_it_is_in_place() {
+    let tree = tempfile::tempdir().unwrap();
+    let text = "network: {version: 2, ethernets: {lab0: {gateway6: null}}}";
+    network::make(tree.path(), &[("etc/netplan/10-user.yaml", text)]);
+    if generate(tempfile::tempdir().unwrap().path()).is_none() {
+        return;
+    }
+    let target = Target::offline(tree.path(), Source::None).unwrap();
+    let error = network::backend("netplan").validate(&target.root).unwrap_err().to_string();
+    assert!(error.contains("/etc/netplan/10-user.yaml:1"), "{error}");
 }

@@ -1,6 +1,13 @@
 //! systemd-networkd: what is written means what the host says, and the real networkd makes it so.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod network;
+
+use network::lab;
+use novactl::plan::FileChange;
+use novactl::target::Target;
+use novactl::xenstore::Source;
 
 const DIR: &str = "etc/systemd/network";
 
@@ -66,4 +73,63 @@ fn what_is_stacked_on_a_nic_stays_stacked() {
             assert_eq!(ours.lines().filter(|l| *l == line).count(), 1, "{line} in {ours}");
         }
     }
+}
+
+/// Starts networkd and waits until it is done with the NICs.
+const START: &str = "\
+    mkdir -p /run/dbus /run/systemd
+    install -d -o systemd-network -g systemd-network /run/systemd/netif /run/systemd/netif/links
+    dbus-daemon --system --fork
+    /lib/systemd/systemd-networkd & \n";
+
+/// Fails unless networkd is done with a NIC, and says which name servers it has for it.
+const NIC: &str = "\
+    /lib/systemd/systemd-networkd-wait-online --timeout=20 --interface=NIC
+    networkctl --no-pager list NIC | grep -w configured
+    sed -n 's/^DNS=\\(.\\)/dns NIC \\1/p' /run/systemd/netif/links/$(cat /sys/class/net/NIC/ifindex)\n";
+
+#[test]
+fn the_real_networkd_makes_of_it_what_is_meant() {
+    for case in network::cases() {
+        let tree = tempfile::tempdir().unwrap();
+        let target = Target::offline(tree.path(), Source::None).unwrap();
+        let changes = network::backend("networkd").render(&case.intent(), &target).unwrap();
+        network::apply(&target, changes);
+        let nics = case.nics();
+        let waits: String = nics.iter().map(|nic| NIC.replace("NIC", &nic.name)).collect();
+        let Some(outcome) = lab::run(tree.path(), &(START.to_owned() + &waits), &nics) else { return };
+        assert_eq!(outcome, lab::outcome_of(&case.want), "{}", case.name);
+    }
+}
+
+#[test]
+fn a_reload_adds_an_address_and_takes_none_away_meanwhile() {
+    let case = network::cases().into_iter().find(|case| case.name == "public and private").unwrap();
+    let tree = tempfile::tempdir().unwrap();
+    let target = Target::offline(tree.path(), Source::None).unwrap();
+    let backend = network::backend("networkd");
+    let mut intent = case.intent();
+    let changes = backend.render(&intent, &target).unwrap();
+    network::apply(&target, changes);
+    intent.nics[0].addresses.insert(1, "198.51.100.29/24".parse().unwrap());
+    let changes = backend.render(&intent, &target).unwrap();
+    let FileChange::Write { body, .. } = &changes[0] else { panic!("{changes:?}") };
+    network::make(tree.path(), &[("next.network", std::str::from_utf8(body).unwrap())]);
+    let commands: Vec<String> =
+        backend.activate(&case.intent(), &target).iter().map(|cmd| cmd.argv().join(" ")).collect();
+    // there is no systemd in there that could start it: it runs already
+    let reload = commands.iter().find(|line| line.starts_with("networkctl")).unwrap();
+    let script = format!(
+        "{START}{}
+        ip -o monitor address route >/run/seen &
+        cp /next.network /{DIR}/05-novactl-eth0.network
+        {reload}
+        timeout 20 sh -c 'until ip address show eth0 | grep -q 198.51.100.29; do :; done'
+        {}
+        ! grep Deleted /run/seen",
+        NIC.replace("NIC", "eth0"),
+        NIC.replace("NIC", "eth0"),
+    );
+    let Some(outcome) = lab::run(tree.path(), &script, &case.nics()) else { return };
+    assert!(outcome.contains("  198.51.100.20/24\n  198.51.100.29/24\n"), "{outcome}");
 }

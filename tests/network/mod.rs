@@ -10,6 +10,8 @@
     reason = "a test fails by panicking and makes trees"
 )]
 
+pub(crate) mod lab;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;

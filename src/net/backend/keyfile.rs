@@ -105,7 +105,8 @@ impl Backend for Keyfile {
 }
 
 /// Returns the programs by which NetworkManager takes over files: each NIC with the id of the profile that it is to
-/// have. A profile that is active already is applied anew without a gap; another one has to come up.
+/// have. A profile that is active already is applied in place: IPv4 addresses that are right stay, while NetworkManager
+/// 1.42 sets those of IPv6 anew. Another profile has to come up, which takes the NIC down for a moment.
 pub(super) fn take_over(profiles: &[(&str, String)]) -> Vec<Cmd> {
     let mut commands = vec![Cmd::new(&["nmcli", "connection", "reload"]).within(Duration::from_secs(5))];
     let each = UP_MAX / u32::try_from(profiles.len()).unwrap_or(u32::MAX).max(1);

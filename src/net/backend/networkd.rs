@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
+use ipnet::IpNet;
 
 use super::super::configured::Scan;
 use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent};
@@ -177,13 +178,24 @@ fn text_of(nic: &NicIntent, stacks: &[String]) -> String {
         "IPv6AcceptRA=no".to_owned(),
         "LinkLocalAddressing=ipv6".to_owned(),
     ];
-    lines.extend(nic.addresses.iter().map(|address| format!("Address={address}")));
+    lines.extend(nic.addresses_of(Family::V6).map(|address| format!("Address={address}")));
     lines.extend(nic.dns.iter().map(|server| format!("DNS={server}")));
     lines.extend(stacks.iter().cloned());
+    lines.extend(nic.addresses_of(Family::V4).flat_map(address_of));
     for route in [Family::V4, Family::V6].into_iter().flat_map(|family| nic.routes_of(family)) {
         lines.extend(section_of(route));
     }
     lines.join("\n") + "\n"
+}
+
+/// Returns an IPv4 address with the broadcast address that it has anyway: networkd 252 takes the two for different ones
+/// when the file leaves it out, and at a reload removes the address for some 10 ms.
+fn address_of(address: &IpNet) -> Vec<String> {
+    let mut lines = vec![String::new(), "[Address]".to_owned(), format!("Address={address}")];
+    if address.prefix_len() < 31 {
+        lines.push(format!("Broadcast={}", address.broadcast()));
+    }
+    lines
 }
 
 fn section_of(route: RouteIntent) -> Vec<String> {
