@@ -1,7 +1,5 @@
 //! systemd-networkd: what is written means what the host says, and the real networkd makes it so.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod network;
 
 use network::lab;

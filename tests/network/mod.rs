@@ -3,7 +3,11 @@
 //!
 //! Values are of the documentation's networks. To add a case: an entry in [`cases`].
 
-#![allow(dead_code, reason = "each file of tests uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::print_stdout,
+    reason = "each file of tests uses a part of it; says what is skipped"
+)]
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -17,7 +21,7 @@ use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use novactl::net::backend::{BACKENDS, Backend};
+use novactl::net::backend::{BACKENDS, Backend, Strength};
 use novactl::net::host::{HostNetwork, HostNic};
 use novactl::net::intent::{Family, Hop, Intent, Nic, NicIntent};
 use novactl::plan::journal::{Journal, Turn};
@@ -355,4 +359,38 @@ pub(crate) fn rendered(
     let changes = backend(name).render(&case.intent(), &target).unwrap();
     apply(&target, changes);
     (before, files_of(tree.path()))
+}
+
+/// A unit that the boot pulls in, with the link that does it.
+pub(crate) fn enabled(unit: &str) -> [(String, &'static str); 2] {
+    [
+        (
+            format!("usr/lib/systemd/system/{unit}"),
+            "[Service]\nExecStart=/x\n[Install]\nWantedBy=multi-user.target\n",
+        ),
+        (format!("etc/systemd/system/multi-user.target.wants/{unit}"), "->/x"),
+    ]
+}
+
+/// Returns who claims a system with systemd, these enabled units, and these files: name, file and strength.
+pub(crate) fn claims(units: &[&str], files: &[(&str, &str)]) -> Vec<(&'static str, String, Strength)> {
+    let tree = tempfile::tempdir().unwrap();
+    make(
+        tree.path(),
+        &[
+            ("usr/lib/systemd/systemd", "!"),
+            ("usr/lib/systemd/system/multi-user.target", "[Unit]\n"),
+            ("usr/lib/systemd/system/default.target", "->multi-user.target"),
+        ],
+    );
+    for (path, text) in units.iter().flat_map(|unit| enabled(unit)) {
+        make(tree.path(), &[(&path, text)]);
+    }
+    make(tree.path(), files);
+    let target = Target::offline(tree.path(), Source::None).unwrap();
+    let claim = |backend: &&'static dyn Backend| {
+        let claim = backend.claim(&target).unwrap()?;
+        Some((backend.name(), claim.source, claim.strength))
+    };
+    BACKENDS.iter().filter_map(claim).collect()
 }

@@ -18,7 +18,7 @@ use super::super::ini::{self, Setting};
 use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent};
 use super::super::{Mac, assignments, glob, keyfile};
 use super::reading::{Reach, Reading};
-use super::{Backend, Claim, Strength, file_stem};
+use super::{Backend, Claim, Strength, file_stem, netplan};
 use crate::exec::Cmd;
 use crate::facts::init::Enabled;
 use crate::plan::{FileChange, Secrecy};
@@ -63,6 +63,7 @@ impl Backend for Keyfile {
                 text: "NetworkManager is enabled, and this profile is about a NIC".to_owned(),
                 strength: Strength::Configures,
             },
+            None if netplan::is_in_charge(&target.root)? => return Ok(None),
             None => Claim {
                 source: by,
                 text: "NetworkManager is enabled".to_owned(),
@@ -353,4 +354,37 @@ impl Profile {
 fn is_numbered(key: &str, words: &[&str]) -> bool {
     let rest = words.iter().find_map(|word| key.strip_prefix(word));
     rest.is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_uuid_of_a_nic_never_changes() {
+        let uuid = uuid_of("52:54:00:a1:00:01".parse().unwrap());
+        assert_eq!(uuid.to_string(), "2111c67c-add7-576d-b71f-17024fc3494b");
+    }
+
+    #[test]
+    fn profiles_are_read_in_the_old_form_too() {
+        let text = "[connection]\ntype=802-3-ethernet\n[ipv4]\nmethod=manual\n\
+            address1=192.0.2.9/24,192.0.2.1\nroute1=198.51.100.0/24,192.0.2.2,100\nroutes2=default\ndns=192.0.2.53;x;\n";
+        let profile = Profile { path: String::new(), settings: ini::parse(text) };
+        let nic = Nic { name: "eth0".to_owned(), mac: "52:54:00:a1:00:01".parse().unwrap() };
+        let read = profile.reading().nic(&nic);
+        assert_eq!(read.gateway4.map(|hop| hop.via.to_string()).as_deref(), Some("192.0.2.1"));
+        let routes: Vec<_> = read.routes.iter().map(|route| route.to.to_string()).collect();
+        assert_eq!((routes, read.dns.len()), (vec!["198.51.100.0/24".to_owned()], 1));
+    }
+
+    proptest! {
+        #[test]
+        fn any_file_is_read(text in "(\\[(connection|ethernet|ipv4|ipv6|match)\\]\n|(type|interface-name|mac-address|address1|route1|route1_options|gateway|dns|autoconnect-priority)=.{0,12}\n){0,8}") {
+            let profile = Profile { path: "x".to_owned(), settings: ini::parse(&text) };
+            let mac = "52:54:00:a1:00:01".parse().unwrap();
+            let _ = (profile.fits("eth0", mac), profile.is_for_nic(), profile.priority(), profile.reading());
+        }
+    }
 }

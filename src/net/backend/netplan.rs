@@ -15,7 +15,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use self::stanza::{File, Stanza, Stanzas};
+use super::super::configured::Scan;
 use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent};
+use super::super::netplan;
 use super::{Backend, Claim, Strength, keyfile, networkd};
 use crate::exec::Cmd;
 use crate::facts::init::Enabled;
@@ -50,12 +52,7 @@ impl Backend for Netplan {
 
     fn claim(&self, target: &Target) -> Result<Option<Claim>> {
         let root = &target.root;
-        let is_masked = root.link_opt(GENERATOR_MASK)?.as_deref() == Some("/dev/null");
-        let generator = GENERATORS.into_iter().find(|path| root.exists(path));
-        let (Some(generator), false) = (generator, is_masked || root.find_program("netplan").is_none())
-        else {
-            return Ok(None);
-        };
+        let Some(generator) = generator(root)? else { return Ok(None) };
         let stanzas = Stanzas::of(root)?;
         let Some(first) = stanzas.files.first() else { return Ok(None) };
         if renderer_of(None, &stanzas, target)? == Renderer::Networkd
@@ -159,6 +156,22 @@ impl Backend for Netplan {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// Whether netplan has files and hands them over at boot: then networkd and NetworkManager are enabled for it.
+///
+/// # Errors
+/// A directory cannot be read.
+pub(super) fn is_in_charge(root: &Root) -> Result<bool> {
+    let mut scan = Scan::of(root);
+    Ok(generator(root)?.is_some() && !netplan::files(&mut scan).is_empty())
+}
+
+/// Returns netplan's part of the boot, unless it is hidden or the program is gone.
+fn generator(root: &Root) -> Result<Option<&'static str>> {
+    let is_masked = root.link_opt(GENERATOR_MASK)?.as_deref() == Some("/dev/null");
+    let generator = GENERATORS.into_iter().find(|path| root.exists(path));
+    Ok(generator.filter(|_| !is_masked && root.find_program("netplan").is_some()))
 }
 
 /// Where the stanza of a NIC goes, and what has to go for it.

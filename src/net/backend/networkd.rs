@@ -16,7 +16,7 @@ use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent};
 use super::super::networkd::{Unit, units_of};
 use super::super::{Mac, glob};
 use super::reading::{Reach, Reading};
-use super::{Backend, Claim, Strength, file_stem};
+use super::{Backend, Claim, Strength, file_stem, netplan};
 use crate::exec::Cmd;
 use crate::facts::init::Enabled;
 use crate::plan::FileChange;
@@ -57,6 +57,7 @@ impl Backend for Networkd {
                 text: "systemd-networkd is enabled, and this file is about a NIC".to_owned(),
                 strength: Strength::Configures,
             },
+            None if netplan::is_in_charge(&target.root)? => return Ok(None),
             None => Claim {
                 source: by,
                 text: "systemd-networkd is enabled".to_owned(),
@@ -295,5 +296,29 @@ fn matches_list(patterns: &[&str], is: impl Fn(&str) -> bool) -> bool {
     match patterns.first().and_then(|first| first.strip_prefix('!')) {
         Some(first) => !is(first) && !patterns[1..].iter().any(|pattern| is(pattern.trim_start_matches('!'))),
         None => patterns.is_empty() || patterns.iter().any(|pattern| is(pattern)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::ini;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_list_of_patterns_matches_as_networkd_reads_it() {
+        let is = |patterns: &[&str]| matches_list(patterns, |pattern| pattern == "eth0");
+        assert!(is(&[]) && is(&["eth0"]) && is(&["br0", "eth0"]) && is(&["!br0", "br1"]));
+        assert!(!is(&["br0"]) && !is(&["!eth0"]) && !is(&["!br0", "eth0"]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_file_is_read(text in "(\\[(Match|Network|Route|Address)\\]\n|(Name|Type|Kind|Address|Gateway|Destination|DNS|VLAN)=.{0,12}\n){0,8}") {
+            let settings = ini::parse(&text).into_iter().map(|s| ("x".to_owned(), s)).collect();
+            let unit = Unit { path: "x".to_owned(), settings };
+            let mac = "52:54:00:a1:00:01".parse().unwrap();
+            let _ = (unit.is_about("eth0", mac), unit.is_about_some_nic(), unit.reading());
+        }
     }
 }

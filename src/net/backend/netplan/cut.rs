@@ -115,3 +115,70 @@ fn plain(node: &Node, nodes: &mut usize) -> Result<Json> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use proptest::prelude::*;
+
+    fn file(text: &str) -> Option<File> {
+        let document = yaml::parse(text).ok().flatten()?;
+        Some(File {
+            path: "etc/netplan/x.yaml".to_owned(),
+            text: text.to_owned(),
+            document: Rc::clone(&document),
+        })
+    }
+
+    fn left(text: &str) -> Option<String> {
+        without(&file(text).unwrap(), &BTreeSet::from(["eth0"])).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_cut_by_line_is_written_anew_and_means_the_same() {
+        let rows = [
+            // an anchor that another stanza uses
+            "network:\n  ethernets:\n    eth0: &nic\n      mtu: 1400\n    eth1: *nic\n",
+            // flow style
+            "network: {ethernets: {eth0: {mtu: 1400}, eth1: {mtu: 1400}}}\n",
+            // a line that looks like the key
+            "network:\n  ethernets:\n    eth1:\n      mtu: 1400\n    ? eth0\n    : {eth0: x}\n",
+        ];
+        for text in rows {
+            let left = yaml::parse(&left(text).unwrap()).unwrap().unwrap();
+            let want = serde_json::json!({"network": {"ethernets": {"eth1": {"mtu": "1400"}}}});
+            assert_eq!(plain(&left, &mut 0).unwrap(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_document_whose_aliases_multiply_is_refused() {
+        let mut text =
+            String::from("network: {ethernets: {eth0: {}}}\na0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+        for level in 1..30 {
+            let below = format!("*a{}, ", level - 1).repeat(9);
+            text.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+        }
+        let error = without(&file(&text).unwrap(), &BTreeSet::from(["eth0"])).unwrap_err();
+        assert_eq!(error.to_string(), "more than 50000 values");
+    }
+
+    proptest! {
+        #[test]
+        fn of_any_file_the_rest_means_what_it_meant(
+            text in "network:\n(  (ethernets|vlans|version):\n(    (eth0|\"eth0\"|b|# c):( x|\n      mtu: 1\n      a: [x,\n        y]| \\{\\}|)\n){0,4}){0,3}"
+        ) {
+            if let Some(file) = file(&text) {
+                let ids = BTreeSet::from(["eth0"]);
+                if let Some(left) = without(&file, &ids).unwrap() {
+                    let mut want = plain(&file.document, &mut 0).unwrap();
+                    remove(&mut want, &ids);
+                    let left = yaml::parse(&left).unwrap().unwrap();
+                    prop_assert_eq!(plain(&left, &mut 0).unwrap(), want);
+                }
+            }
+        }
+    }
+}

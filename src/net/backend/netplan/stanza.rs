@@ -170,3 +170,24 @@ impl Stanza {
         reading
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_document_is_read(text in "network: (\\{(ethernets|bridges|renderer): (\\{(a|b): (\\{(match|addresses|routes|gateway4|nameservers): (x|\\[\\]|\\[\\{to: y, via: 1.1.1.1\\}\\]|\\{addresses: \\[1.1.1.1\\]\\})\\}|null)\\}|2)\\}|x)") {
+            let mut all =
+                Stanzas { files: Vec::new(), by_id: BTreeMap::new(), renderer: None, named: BTreeSet::new() };
+            if let Some(document) = yaml::parse(&text).ok().flatten() {
+                document.get("network").into_iter().for_each(|network| all.add(network));
+            }
+            let mac = "52:54:00:a1:00:01".parse().unwrap();
+            for stanza in all.by_id.values() {
+                let _ = (stanza.is_about("a", mac), stanza.is_rival_of("a", mac), stanza.is_wide(), stanza.reading());
+            }
+        }
+    }
+}
