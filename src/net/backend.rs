@@ -3,6 +3,11 @@
 //! To add one: a file beside this one with a type that implements [`Backend`], and a line in [`BACKENDS`] at its
 //! place: the one that manages the network when several are installed comes first.
 
+mod keyfile;
+mod netplan;
+mod networkd;
+mod reading;
+
 use anyhow::Result;
 
 use super::intent::{Intent, NicIntent};
@@ -12,7 +17,7 @@ use crate::root::Root;
 use crate::target::Target;
 
 /// Every back end, the one that usually is in charge when several are there first.
-pub const BACKENDS: &[&dyn Backend] = &[];
+pub const BACKENDS: &[&dyn Backend] = &[&netplan::Netplan, &networkd::Networkd, &keyfile::Keyfile];
 
 /// A format of network configuration and the program that reads it.
 pub trait Backend: Sync {
@@ -78,4 +83,21 @@ pub enum Strength {
     Enabled,
     /// It is enabled and has files for NICs.
     Configures,
+}
+
+/// Returns a NIC's name as a part of a file's name.
+fn file_stem(nic: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    nic.chars().map(|c| if is_plain(c) { c } else { '_' }).collect()
+}
+
+/// Returns the version of the target's systemd, which its private library has in its name; `None` where there is none
+/// (systemd before 231, or another init system).
+fn systemd_version(root: &Root) -> Option<u32> {
+    let dirs = ["usr/lib/systemd", "lib/systemd", "usr/lib64/systemd", "usr/lib/x86_64-linux-gnu/systemd"];
+    let names = dirs.iter().filter_map(|dir| root.read_dir(dir).ok()).flatten().map(|entry| entry.name);
+    names.into_iter().find_map(|name| {
+        let version = name.strip_prefix("libsystemd-shared-")?;
+        version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    })
 }

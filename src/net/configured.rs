@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::{Result, bail};
 use ipnet::IpNet;
 use serde::Serialize;
 
@@ -114,7 +115,7 @@ impl Match {
 impl Configuration {
     /// Reads all of it.
     pub fn of(root: &Root) -> Self {
-        let mut scan = Scan { root, wanted: wanted_units(root), found: Self::default(), files: 0 };
+        let mut scan = Scan::of(root);
         for look in FORMATS {
             look(&mut scan);
         }
@@ -147,7 +148,23 @@ pub(super) struct Scan<'r> {
     files: usize,
 }
 
-impl Scan<'_> {
+impl<'r> Scan<'r> {
+    /// Returns a walk over a root.
+    pub(super) fn of(root: &'r Root) -> Self {
+        Self { root, wanted: wanted_units(root), found: Configuration::default(), files: 0 }
+    }
+
+    /// Ends a walk whose files are all needed.
+    ///
+    /// # Errors
+    /// One of them could not be read.
+    pub(super) fn complete(self) -> Result<()> {
+        match self.found.unread.first() {
+            Some(unread) => bail!("reading {}: {}", unread.source, unread.text),
+            None => Ok(()),
+        }
+    }
+
     /// Whether a unit is started at boot by a link.
     pub(super) fn is_wanted(&self, unit: &str) -> bool {
         self.wanted.contains(unit)

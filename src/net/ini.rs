@@ -12,12 +12,15 @@ pub(super) struct Setting {
     pub(super) value: String,
     /// The line of the key.
     pub(super) line: usize,
+    /// The number of the section in the file: two sections of one name are two routes, or two addresses.
+    pub(super) block: usize,
 }
 
 /// Returns every assignment in the order of the file. A backslash at the end of a line joins it to the next.
 pub(super) fn parse(text: &str) -> Vec<Setting> {
     let mut settings = Vec::new();
     let mut section = String::new();
+    let mut block = 0;
     let mut lines = text.lines().enumerate();
     while let Some((place, first)) = lines.next() {
         let line = first.trim();
@@ -26,6 +29,7 @@ pub(super) fn parse(text: &str) -> Vec<Setting> {
         }
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             name.clone_into(&mut section);
+            block += 1;
             continue;
         }
         let mut whole = line.to_owned();
@@ -46,6 +50,7 @@ pub(super) fn parse(text: &str) -> Vec<Setting> {
             key: key.trim().to_owned(),
             value: value.trim().to_owned(),
             line: place + 1,
+            block,
         });
     }
     settings

@@ -20,19 +20,27 @@ pub(super) fn look(scan: &mut Scan) {
     if scan.root.find_program("NetworkManager").is_none() {
         return;
     }
+    for path in files(scan) {
+        if let Some(planned) = scan.text(&path).and_then(|text| parse(&path, &text)) {
+            scan.add(planned);
+        }
+    }
+}
+
+/// Returns the files that NetworkManager takes for profiles.
+pub(super) fn files(scan: &mut Scan) -> Vec<String> {
+    let mut files = Vec::new();
     for dir in DIRS {
         for path in scan.files(dir, "") {
             let name = path.rsplit('/').next().unwrap_or_default();
             let is_skipped = name.starts_with('.') || name.ends_with('~') || name.ends_with(".bak");
             let is_keyfile = dir.starts_with("etc/") || name.ends_with(".nmconnection");
-            if is_skipped || !is_keyfile {
-                continue;
-            }
-            if let Some(planned) = scan.text(&path).and_then(|text| parse(&path, &text)) {
-                scan.add(planned);
+            if !is_skipped && is_keyfile {
+                files.push(path);
             }
         }
     }
+    files
 }
 
 fn parse(path: &str, text: &str) -> Option<Planned> {

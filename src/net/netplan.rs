@@ -35,15 +35,8 @@ pub(super) fn look(scan: &mut Scan) {
     if scan.root.find_program("netplan").is_none() {
         return;
     }
-    let mut files = BTreeMap::new();
-    for dir in DIRS {
-        for path in scan.files(dir, ".yaml") {
-            let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-            files.insert(name, path);
-        }
-    }
     let mut definitions: BTreeMap<String, Definition> = BTreeMap::new();
-    for path in files.into_values() {
+    for path in files(scan) {
         let Some(text) = scan.text(&path) else { continue };
         match yaml::parse(&text) {
             Ok(Some(document)) => merge(&path, &document, &mut definitions),
@@ -54,6 +47,18 @@ pub(super) fn look(scan: &mut Scan) {
     for (id, definition) in definitions {
         scan.add(definition.planned(&id));
     }
+}
+
+/// Returns the files that netplan reads, in its order.
+pub(super) fn files(scan: &mut Scan) -> Vec<String> {
+    let mut files = BTreeMap::new();
+    for dir in DIRS {
+        for path in scan.files(dir, ".yaml") {
+            let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+            files.insert(name, path);
+        }
+    }
+    files.into_values().collect()
 }
 
 fn merge(path: &str, document: &Node, definitions: &mut BTreeMap<String, Definition>) {

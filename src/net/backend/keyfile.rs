@@ -1,0 +1,390 @@
+//! NetworkManager: one keyfile per NIC, preferred over every other profile.
+//!
+//! NetworkManager takes the profile with the highest `autoconnect-priority` of those that fit a NIC. Ours has the
+//! highest that there is; profiles made for the same NIC are retired all the same, because a person who lists the
+//! connections has to see one. Profiles for any NIC stay, and so does everything that is not Ethernet: VPN, bridges,
+//! bonds, their ports.
+//! Source: nm-settings-keyfile(5), nm-settings(5); NetworkManager drops what it cannot read without a word, so a
+//! rendered file is read back (`configured`) before it counts.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use anyhow::Result;
+use uuid::Uuid;
+
+use super::super::configured::Scan;
+use super::super::ini::{self, Setting};
+use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent};
+use super::super::{Mac, assignments, glob, keyfile};
+use super::reading::{Reach, Reading};
+use super::{Backend, Claim, Strength, file_stem, netplan};
+use crate::exec::Cmd;
+use crate::facts::init::Enabled;
+use crate::plan::{FileChange, Secrecy};
+use crate::root::Root;
+use crate::target::Target;
+
+/// Where the administrator's profiles are.
+const DIR: &str = "etc/NetworkManager/system-connections";
+/// How the names of our files begin.
+const PREFIX: &str = "novactl-";
+/// Where the plugin for ifcfg files looks.
+const IFCFG_DIR: &str = "etc/sysconfig/network-scripts";
+/// The highest `autoconnect-priority`.
+const PRIORITY_MAX: i32 = 999;
+/// The namespace of our profiles' UUIDs, drawn once at random.
+const NAMESPACE: Uuid = Uuid::from_u128(0x2d1f_8c54_6a0b_4e73_9b1c_55d0_f3a7_e816);
+/// The time that all activations have together.
+const UP_MAX: Duration = Duration::from_secs(30);
+
+/// NetworkManager with its own files.
+pub(super) struct Keyfile;
+
+impl Backend for Keyfile {
+    fn name(&self) -> &'static str {
+        "keyfile"
+    }
+
+    fn claim(&self, target: &Target) -> Result<Option<Claim>> {
+        if target.root.find_program("NetworkManager").is_none() {
+            return Ok(None);
+        }
+        let Some(service) = target.services().named(&target.root, "NetworkManager")? else {
+            return Ok(None);
+        };
+        let Enabled::Yes(by) = service.enabled else { return Ok(None) };
+        let mut scan = Scan::of(&target.root);
+        // what is in /run was made there by another program
+        let of_nic = profiles(&mut scan).into_iter().find(|p| p.is_for_nic() && !p.path.starts_with("run/"));
+        Ok(Some(match of_nic {
+            Some(profile) => Claim {
+                source: profile.path,
+                text: "NetworkManager is enabled, and this profile is about a NIC".to_owned(),
+                strength: Strength::Configures,
+            },
+            None if netplan::is_in_charge(&target.root)? => return Ok(None),
+            None => Claim {
+                source: by,
+                text: "NetworkManager is enabled".to_owned(),
+                strength: Strength::Enabled,
+            },
+        }))
+    }
+
+    fn render(&self, intent: &Intent, target: &Target) -> Result<Vec<FileChange>> {
+        let root = &target.root;
+        let mut scan = Scan::of(root);
+        let others = profiles(&mut scan);
+        scan.complete()?;
+        let mut changes: Vec<FileChange> = intent.nics.iter().map(written).collect();
+        let written: Vec<String> = changes.iter().map(|change| change.path().to_owned()).collect();
+        for profile in others.iter().filter(|profile| !written.contains(&profile.path)) {
+            let is_rival = |nic: &NicIntent| profile.is_rival_of(nic);
+            if profile.is_ours() || intent.nics.iter().any(is_rival) {
+                changes.extend(retired(&profile.path));
+            }
+        }
+        changes.extend(retired_ifcfg(root, intent)?);
+        Ok(changes)
+    }
+
+    fn activate(&self, intent: &Intent, _target: &Target) -> Vec<Cmd> {
+        let profiles: Vec<_> = intent.nics.iter().map(|nic| (nic.name.as_str(), id_of(nic))).collect();
+        take_over(&profiles)
+    }
+
+    fn configured(&self, root: &Root, nic: &Nic) -> Result<Option<NicIntent>> {
+        let mut scan = Scan::of(root);
+        let mut fitting = profiles(&mut scan);
+        scan.complete()?;
+        fitting.retain(|p| p.is_automatic() && p.is_for_nic() && p.fits(&nic.name, nic.mac));
+        // of equals, the first: stable
+        fitting.sort_by_key(|profile| std::cmp::Reverse(profile.priority()));
+        Ok(fitting.first().map(|profile| profile.reading().nic(nic)))
+    }
+}
+
+/// Returns the programs by which NetworkManager takes over files: each NIC with the id of the profile that it is to
+/// have. A profile that is active already is applied in place: IPv4 addresses that are right stay, while NetworkManager
+/// 1.42 sets those of IPv6 anew. Another profile has to come up, which takes the NIC down for a moment.
+pub(super) fn take_over(profiles: &[(&str, String)]) -> Vec<Cmd> {
+    let mut commands = vec![Cmd::new(&["nmcli", "connection", "reload"]).within(Duration::from_secs(5))];
+    let each = UP_MAX / u32::try_from(profiles.len()).unwrap_or(u32::MAX).max(1);
+    for (nic, id) in profiles {
+        let ask = Cmd::new(&["nmcli", "-g", "GENERAL.CONNECTION", "device", "show", nic]);
+        let active = ask.output().ok().flatten().map(|output| output.stdout).unwrap_or_default();
+        if active.trim() == id {
+            commands.push(Cmd::new(&["nmcli", "device", "reapply", nic]).within(each));
+        } else {
+            // takes the profile with the highest priority, before and after an undo
+            let wait = each.as_secs().to_string();
+            commands.push(Cmd::new(&["nmcli", "--wait", &wait, "device", "connect", nic]).within(each));
+        }
+    }
+    commands
+}
+
+/// Returns the name of our profile for a NIC, as NetworkManager shows it.
+fn id_of(nic: &NicIntent) -> String {
+    format!("novactl {}", file_stem(&nic.name))
+}
+
+/// Returns the UUID of our profile for a NIC: always the same, so that NetworkManager knows it again.
+fn uuid_of(mac: Mac) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, mac.to_string().as_bytes())
+}
+
+fn written(nic: &NicIntent) -> FileChange {
+    let path = format!("{DIR}/{PREFIX}{}.nmconnection", file_stem(&nic.name));
+    // NetworkManager refuses a profile that others may read
+    FileChange::Write { path, body: text_of(nic).into_bytes(), mode: Some(0o600), secret: Secrecy::Open }
+}
+
+fn text_of(nic: &NicIntent) -> String {
+    let label = nic.label.as_deref().unwrap_or("a network without a name");
+    let mut lines = vec![
+        format!("# {label}: as the host assigns it, written by novactl"),
+        "[connection]".to_owned(),
+        format!("id={}", id_of(nic)),
+        format!("uuid={}", uuid_of(nic.mac)),
+        "type=ethernet".to_owned(),
+        "autoconnect=true".to_owned(),
+        format!("autoconnect-priority={PRIORITY_MAX}"),
+        String::new(),
+        "[ethernet]".to_owned(),
+        format!("mac-address={}", nic.mac.to_string().to_uppercase()),
+    ];
+    for family in [Family::V4, Family::V6] {
+        lines.extend(section_of(nic, family));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn section_of(nic: &NicIntent, family: Family) -> Vec<String> {
+    let (name, gateway, otherwise) = match family {
+        Family::V4 => ("ipv4", nic.gateway4, "disabled"),
+        // the NIC keeps its link-local address, as with every other program; `disabled` is from NetworkManager 1.20
+        Family::V6 => ("ipv6", nic.gateway6, "link-local"),
+    };
+    let addresses: Vec<_> = nic.addresses_of(family).collect();
+    let method = if addresses.is_empty() { otherwise } else { "manual" };
+    let mut lines = vec![String::new(), format!("[{name}]"), format!("method={method}")];
+    if addresses.is_empty() {
+        return lines;
+    }
+    for (number, address) in (1..).zip(addresses) {
+        lines.push(format!("address{number}={address}"));
+    }
+    match gateway {
+        Some(hop) => lines.push(format!("gateway={}", hop.via)),
+        None => lines.push("never-default=true".to_owned()),
+    }
+    let routes = nic.routes_of(family);
+    for (number, route) in (1..).zip(routes.iter().filter(|route| route.to.prefix_len() > 0)) {
+        lines.extend(lines_of(number, route));
+    }
+    let servers: String = nic
+        .dns
+        .iter()
+        .filter(|server| Family::of(**server) == family)
+        .map(|server| format!("{server};"))
+        .collect();
+    if !servers.is_empty() {
+        lines.push(format!("dns={servers}"));
+    }
+    if family == Family::V6 {
+        lines.push("addr-gen-mode=eui64".to_owned());
+    }
+    lines
+}
+
+fn lines_of(number: usize, route: &RouteIntent) -> Vec<String> {
+    let Some(hop) = route.hop else { return vec![format!("route{number}={}", route.to)] };
+    let mut lines = vec![format!("route{number}={},{}", route.to, hop.via)];
+    if hop.onlink {
+        lines.push(format!("route{number}_options=onlink=true"));
+    }
+    lines
+}
+
+/// Takes a profile away: the administrator's goes, a package's is hidden; what is in /run is gone with the next boot.
+fn retired(path: &str) -> Option<FileChange> {
+    let name = path.rsplit('/').next()?;
+    if path.starts_with(DIR) {
+        return Some(FileChange::Remove { path: path.to_owned() });
+    }
+    path.starts_with("usr/")
+        .then(|| FileChange::Link { path: format!("{DIR}/{name}"), to: "/dev/null".to_owned() })
+}
+
+/// Retires the ifcfg files of the same NICs: NetworkManager's plugin for them makes profiles as well.
+fn retired_ifcfg(root: &Root, intent: &Intent) -> Result<Vec<FileChange>> {
+    let mut changes = Vec::new();
+    for path in root.files_in(IFCFG_DIR, "")? {
+        let Some(name) = path.strip_prefix(IFCFG_DIR).and_then(|rest| rest.strip_prefix("/ifcfg-")) else {
+            continue;
+        };
+        let Some(text) = root.text_opt(&path)? else { continue };
+        let variables = assignments::parse(&text);
+        let value = |name: &str| assignments::value(&variables, name);
+        let is_plain = matches!(value("TYPE").to_ascii_lowercase().as_str(), "" | "ethernet")
+            && ["BRIDGE", "MASTER", "TEAM_MASTER", "VLAN"].iter().all(|name| value(name).is_empty());
+        let is_of = |nic: &NicIntent| value("DEVICE") == nic.name || value("HWADDR").parse() == Ok(nic.mac);
+        if !is_plain || !intent.nics.iter().any(is_of) {
+            continue;
+        }
+        for kind in ["ifcfg", "route", "route6"] {
+            let path = format!("{IFCFG_DIR}/{kind}-{name}");
+            if root.lstat_opt(&path)?.is_some() {
+                changes.push(FileChange::Remove { path });
+            }
+        }
+    }
+    Ok(changes)
+}
+
+/// A profile as NetworkManager reads it.
+struct Profile {
+    path: String,
+    settings: Vec<Setting>,
+}
+
+fn profiles(scan: &mut Scan) -> Vec<Profile> {
+    let mut profiles = Vec::new();
+    for path in keyfile::files(scan) {
+        // a link to /dev/null hides a package's profile
+        if matches!(scan.root.link_opt(&path), Ok(Some(to)) if to == "/dev/null") {
+            continue;
+        }
+        if let Some(text) = scan.text(&path) {
+            profiles.push(Profile { path, settings: ini::parse(&text) });
+        }
+    }
+    profiles
+}
+
+impl Profile {
+    fn value(&self, section: &str, key: &str) -> &str {
+        ini::last(&self.settings, section, key).map_or("", |setting| setting.value.as_str())
+    }
+
+    fn is_ours(&self) -> bool {
+        self.path.strip_prefix(DIR).is_some_and(|rest| rest.starts_with(&format!("/{PREFIX}")))
+    }
+
+    /// Whether it gives a NIC addresses of its own: Ethernet, and no port of a bridge or bond.
+    fn is_for_nic(&self) -> bool {
+        let port = ["master", "controller", "slave-type", "port-type"];
+        matches!(self.value("connection", "type"), "ethernet" | "802-3-ethernet")
+            && port.iter().all(|key| self.value("connection", key).is_empty())
+    }
+
+    fn mac(&self) -> Option<&str> {
+        let texts = ["ethernet", "802-3-ethernet"].map(|section| self.value(section, "mac-address"));
+        texts.into_iter().find(|text| !text.is_empty())
+    }
+
+    /// Whether NetworkManager can use it for a NIC. A MAC that is none is dropped, and the profile then fits any.
+    fn fits(&self, name: &str, mac: Mac) -> bool {
+        let wanted = self.value("connection", "interface-name");
+        let mut patterns =
+            self.value("match", "interface-name").split([';', ',']).filter(|p| !p.is_empty()).peekable();
+        (wanted.is_empty() || wanted == name)
+            && (patterns.peek().is_none() || patterns.any(|pattern| glob::matches(pattern, name)))
+            && self.mac().and_then(|text| text.parse::<Mac>().ok()).is_none_or(|of| of == mac)
+    }
+
+    /// Whether it was made for this NIC, or would be preferred to ours.
+    fn is_rival_of(&self, nic: &NicIntent) -> bool {
+        let is_named = self.value("connection", "interface-name") == nic.name;
+        let has_mac = self.mac().and_then(|text| text.parse::<Mac>().ok()) == Some(nic.mac);
+        let has_uuid = self.value("connection", "uuid") == uuid_of(nic.mac).to_string();
+        let is_preferred =
+            self.is_automatic() && self.fits(&nic.name, nic.mac) && self.priority() >= PRIORITY_MAX;
+        self.is_for_nic() && (is_named || has_mac || has_uuid || is_preferred)
+    }
+
+    /// Whether NetworkManager connects it by itself.
+    fn is_automatic(&self) -> bool {
+        !assignments::is_no(self.value("connection", "autoconnect"))
+    }
+
+    fn priority(&self) -> i32 {
+        self.value("connection", "autoconnect-priority").parse().unwrap_or(0)
+    }
+
+    fn reading(&self) -> Reading {
+        let mut reading = Reading::default();
+        let on_link = |s: &&Setting| s.value.split(',').any(|option| option.trim() == "onlink=true");
+        let on_link: HashSet<(&str, &str)> = self
+            .settings
+            .iter()
+            .filter(on_link)
+            .filter_map(|s| Some((s.section.as_str(), s.key.strip_suffix("_options")?)))
+            .collect();
+        for section in ["ipv4", "ipv6"] {
+            // with another method these lines are in addition to what DHCP says
+            let of_section = || self.settings.iter().filter(move |s| s.section == section);
+            let mut gateways = vec![self.value(section, "gateway")];
+            for setting in of_section().filter(|s| is_numbered(&s.key, &["addresses", "address"])) {
+                let (address, gateway) = setting.value.split_once(',').unwrap_or((&setting.value, ""));
+                reading.add_address(address.trim());
+                gateways.push(gateway.trim());
+            }
+            if let Some(gateway) = gateways.into_iter().find(|gateway| !gateway.is_empty()) {
+                reading.add_route("default", Some(gateway), Reach::Arranged);
+            }
+            for setting in of_section().filter(|s| is_numbered(&s.key, &["routes", "route"])) {
+                let mut parts = setting.value.split(',').map(str::trim);
+                let to = parts.next().unwrap_or_default();
+                let is_onlink = on_link.contains(&(section, setting.key.as_str()));
+                let reach = if is_onlink { Reach::OnLink } else { Reach::Plain };
+                reading.add_route(to, parts.next(), reach);
+            }
+            for setting in of_section().filter(|s| s.key == "dns") {
+                setting.value.split(';').for_each(|server| reading.add_dns(server.trim()));
+            }
+        }
+        reading
+    }
+}
+
+/// Whether a key is one of these words with a number, or the word alone.
+fn is_numbered(key: &str, words: &[&str]) -> bool {
+    let rest = words.iter().find_map(|word| key.strip_prefix(word));
+    rest.is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_uuid_of_a_nic_never_changes() {
+        let uuid = uuid_of("52:54:00:a1:00:01".parse().unwrap());
+        assert_eq!(uuid.to_string(), "2111c67c-add7-576d-b71f-17024fc3494b");
+    }
+
+    #[test]
+    fn profiles_are_read_in_the_old_form_too() {
+        let text = "[connection]\ntype=802-3-ethernet\n[ipv4]\nmethod=manual\n\
+            address1=192.0.2.9/24,192.0.2.1\nroute1=198.51.100.0/24,192.0.2.2,100\nroutes2=default\ndns=192.0.2.53;x;\n";
+        let profile = Profile { path: String::new(), settings: ini::parse(text) };
+        let nic = Nic { name: "eth0".to_owned(), mac: "52:54:00:a1:00:01".parse().unwrap() };
+        let read = profile.reading().nic(&nic);
+        assert_eq!(read.gateway4.map(|hop| hop.via.to_string()).as_deref(), Some("192.0.2.1"));
+        let routes: Vec<_> = read.routes.iter().map(|route| route.to.to_string()).collect();
+        assert_eq!((routes, read.dns.len()), (vec!["198.51.100.0/24".to_owned()], 1));
+    }
+
+    proptest! {
+        #[test]
+        fn any_file_is_read(text in "(\\[(connection|ethernet|ipv4|ipv6|match)\\]\n|(type|interface-name|mac-address|address1|route1|route1_options|gateway|dns|autoconnect-priority)=.{0,12}\n){0,8}") {
+            let profile = Profile { path: "x".to_owned(), settings: ini::parse(&text) };
+            let mac = "52:54:00:a1:00:01".parse().unwrap();
+            let _ = (profile.fits("eth0", mac), profile.is_for_nic(), profile.priority(), profile.reading());
+        }
+    }
+}

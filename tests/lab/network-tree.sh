@@ -1,0 +1,31 @@
+#!/bin/sh
+# Makes a Debian 12 tree with every reader of network configuration that Debian has, and prints where it is:
+#   tests/lab/network-tree.sh
+#
+# It is made once, in ${NOVACTL_LAB:-target/lab}/network-tree (about 350 MB, a minute, the network), and never changed:
+# who runs a reader in it mounts an overlay over it. Needs root and mmdebstrap. SOURCES names a file of apt sources or a
+# mirror to use instead of deb.debian.org. The services are not started: no postinst runs a daemon in a chroot.
+set -eu
+cd "$(dirname "$0")/../.."
+mkdir -p "${NOVACTL_LAB:-target/lab}"
+lab=$(cd "${NOVACTL_LAB:-target/lab}" && pwd)
+tree=$lab/network-tree
+if [ ! -e "$tree/etc/debian_version" ]; then
+  command -v mmdebstrap >/dev/null || { echo "no mmdebstrap" >&2; exit 3; }
+  making=$(mktemp -d "$lab/making.XXXXXX")
+  trap 'rm -rf "$making"' EXIT
+  sources=${SOURCES:-http://deb.debian.org/debian}
+  [ -n "${SOURCES:-}" ] || [ ! -e /etc/apt/sources.list.d/debian.sources ] ||
+    sources=/etc/apt/sources.list.d/debian.sources
+  mmdebstrap --quiet --variant=minbase \
+    --include=ifupdown,network-manager,systemd,systemd-resolved,netplan.io,iproute2,iputils-ping,dbus \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+    --dpkgopt='path-exclude=/usr/share/man/*' \
+    --customize-hook='rm -rf "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/* "$1"/var/log/*' \
+    bookworm "$making/tree" "$sources" >&2
+  rm -rf "$making/tree"/dev/*
+  chmod 755 "$making/tree"
+  # whoever else made it meanwhile has made the same
+  mv -T "$making/tree" "$tree" 2>/dev/null || [ -e "$tree/etc/debian_version" ]
+fi
+echo "$tree"
