@@ -100,6 +100,8 @@ pub fn start_detached(argv: &[&str]) -> Result<()> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
+        // what a terminal or a shell sends to our group when it goes does not reach it
+        .process_group(0)
         .spawn()
         .with_context(|| format!("starting {}", argv.join(" ")))?;
     Ok(())

@@ -1,7 +1,7 @@
 //! A change that takes itself back unless somebody keeps it: for a network that may have cut off its own user.
 //!
 //! The revert is a process of its own. Under systemd it is a transient timer, which no lost session and no killed
-//! novactl can take with it; elsewhere a process in a session of its own. If even that is lost (reboot), the next
+//! novactl can take with it; elsewhere a process in a group of its own. If even that is lost (reboot), the next
 //! start of novactl finds the entry overdue.
 
 use std::time::Duration;
@@ -54,8 +54,6 @@ pub fn arm(root: &Root, id: &str, seconds: u64) -> Result<()> {
 /// # Errors
 /// The journal cannot be read, or has no such entry.
 pub fn wait(find: impl Fn() -> Result<Option<Record>>, seconds: u64) -> Result<Option<Record>> {
-    // A session of its own: the loss of the terminal sends no signal. It fails for a leader of a group, who has one.
-    let _ = rustix::process::setsid();
     std::thread::sleep(Duration::from_secs(seconds));
     let Some(record) = find()? else { bail!("the journal has no such change") };
     Ok((record.state == State::Done && record.revert_at.is_some()).then_some(record))

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use ipnet::IpNet;
@@ -10,7 +11,7 @@ use ipnet::IpNet;
 use super::change::{self, ChangeReport, Consent, Request};
 use super::trouble::Trouble;
 use super::{Global, say, undo};
-use crate::check::{Finding, Topic};
+use crate::check::{Finding, Status, Topic};
 use crate::commands::network::{Proposal, ResetNetwork};
 use crate::net::backend::BACKENDS;
 use crate::net::host::{self, HostNetwork};
@@ -25,6 +26,12 @@ use crate::{session, xenstore};
 
 /// Seconds until a change that may have cut off its own user takes itself back.
 const REVERT_AFTER: u64 = 120;
+
+/// How long a network manager may take, how long its work has to last, and how often it is looked at. The host gives
+/// `resetnetwork` 60 s in all.
+const SETTLES_WITHIN: Duration = Duration::from_secs(15);
+const STAYS_FOR: Duration = Duration::from_millis(1500);
+const LOOKS_EVERY: Duration = Duration::from_millis(200);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -234,11 +241,23 @@ fn verify(target: &Target, intent: &Intent) -> Vec<Finding> {
     if !target.is_live() {
         return intent.nics.iter().map(|nic| addresses(configured(target, nic))).collect();
     }
-    let live = match Live::look() {
-        Ok(live) => live,
-        Err(e) => return vec![addresses(Finding::fail(format!("{e:#}")))],
-    };
-    live.compare(intent)
+    settled(intent).unwrap_or_else(|e| vec![addresses(Finding::fail(format!("{e:#}")))])
+}
+
+/// Looks until all is up and stays so, or the time is over: a manager that was told to reload answers first and works
+/// afterwards, and can take away for a moment what it did not make itself.
+fn settled(intent: &Intent) -> anyhow::Result<Vec<Finding>> {
+    let end = Instant::now() + SETTLES_WITHIN;
+    let mut good_since = None;
+    loop {
+        let findings = Live::look()?.compare(intent);
+        let is_good = findings.iter().all(|finding| finding.status == Status::Ok);
+        good_since = is_good.then(|| good_since.unwrap_or_else(Instant::now));
+        if good_since.is_some_and(|since| since.elapsed() >= STAYS_FOR) || Instant::now() >= end {
+            return Ok(findings);
+        }
+        std::thread::sleep(LOOKS_EVERY);
+    }
 }
 
 /// Reads back what was written, as the program that reads it at the next boot will.

@@ -6,7 +6,7 @@
 # JSON: `ip address`, `ip -4 route`, `ip -6 route`. TREE and FILES are not changed; all processes end with the script.
 set -eu
 if [ "${1:-}" != --inside ]; then
-  exec unshare --net --mount --pid --fork --kill-child --propagation private "$0" --inside "$@"
+  exec unshare --net --mount --uts --pid --fork --kill-child --propagation private "$0" --inside "$@"
 fi
 shift
 tree=$1 files=$2 script=$3

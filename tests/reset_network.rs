@@ -1,0 +1,290 @@
+//! `reset-network` from the outside: on mounted roots with every back end, killed at every step, and on live links under
+//! the real systemd-networkd, with its revert.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, makes trees, runs the program and says what was skipped"
+)]
+
+mod network;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use network::lab;
+use novactl::net::backend::BACKENDS;
+use novactl::net::intent::Nic;
+use serde_json::Value;
+
+const DUMP: &str = r#"{"vm-data": {"hostname": "web_01", "networking": {
+  "525400A10001": "{\"label\": \"public\", \"ips\": [{\"ip\": \"203.0.113.7\", \"netmask\": \"255.255.255.0\", \"enabled\": \"1\"}], \"gateway\": \"203.0.113.1\", \"dns\": [\"203.0.113.53\"]}",
+  "525400A10002": "{\"label\": \"private\\nup reboot\", \"ips\": [{\"ip\": \"10.208.1.9\", \"netmask\": \"255.255.224.0\", \"enabled\": \"1\"}], \"routes\": [{\"route\": \"10.176.0.0\", \"netmask\": \"255.240.0.0\", \"gateway\": \"10.208.0.1\"}]}"}}}"#;
+
+/// A mounted root that holds what somebody else configured, and the dump beside it.
+struct Guest(tempfile::TempDir);
+
+impl Guest {
+    fn new() -> Self {
+        let guest = Self(tempfile::tempdir().unwrap());
+        for (path, text) in [
+            ("root/etc/os-release", "ID=debian\nVERSION_ID=12\n"),
+            ("root/etc/hostname", "old\n"),
+            (
+                "root/etc/netplan/50-cloud-init.yaml",
+                "network:\n  version: 2\n  ethernets:\n    eth0: {dhcp4: true}\n",
+            ),
+            ("root/etc/netplan/60-vpn.yaml", "network:\n  version: 2\n  bridges:\n    br0: {dhcp4: false}\n"),
+            ("root/etc/systemd/network/01-eth0.network", "[Match]\nName=eth0\n[Network]\nDHCP=yes\n"),
+            (
+                "root/etc/NetworkManager/system-connections/vpn.nmconnection",
+                "[connection]\nid=vpn\ntype=vpn\n",
+            ),
+            ("dump.json", DUMP),
+        ] {
+            let path = guest.0.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        guest
+    }
+
+    fn root(&self) -> PathBuf {
+        self.0.path().join("root")
+    }
+
+    fn command(&self, backend: &str, extra: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_novactl"));
+        command.arg("reset-network").arg("--root").arg(self.root()).args(["--backend", backend]);
+        command.arg("--xenstore").arg(self.0.path().join("dump.json")).args(extra).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, backend: &str, extra: &[&str]) -> Output {
+        self.command(backend, extra).output().unwrap()
+    }
+
+    fn undo(&self) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_novactl"));
+        command.args(["undo", "--yes", "--root"]).arg(self.root()).output().unwrap()
+    }
+
+    /// Every file with its mode and content, and every directory, without the journal.
+    fn picture(&self) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+        let root = self.root();
+        let mut seen = BTreeMap::new();
+        let mut ahead = vec![root.clone()];
+        while let Some(path) = ahead.pop() {
+            let stat = fs::symlink_metadata(&path).unwrap();
+            let name = path.strip_prefix(&root).unwrap().to_owned();
+            if name.starts_with("var") {
+                continue;
+            }
+            let body = match stat.file_type() {
+                kind if kind.is_dir() => {
+                    ahead.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+                    Vec::new()
+                }
+                kind if kind.is_symlink() => fs::read_link(&path).unwrap().to_str().unwrap().into(),
+                _ => fs::read(&path).unwrap(),
+            };
+            seen.insert(name, (stat.permissions().mode(), body));
+        }
+        seen
+    }
+}
+
+fn words(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn a_disk_is_configured_once_and_undone_byte_for_byte() {
+    for backend in BACKENDS {
+        let name = backend.name();
+        let guest = Guest::new();
+        let before = guest.picture();
+
+        let shown = guest.run(name, &["--dry-run"]);
+        assert_eq!(shown.status.code(), Some(1), "{name}: {}", words(&shown));
+        assert_eq!(guest.picture(), before, "{name}: --dry-run changed something");
+        assert!(!guest.root().join("var").exists(), "{name}: --dry-run left something behind");
+
+        let asked = guest.run(name, &[]);
+        assert_eq!(asked.status.code(), Some(6), "{name}: {}", words(&asked));
+        assert_eq!(guest.picture(), before, "{name}: changed without consent");
+
+        let made = guest.run(name, &["--yes", "--format", "json"]);
+        let told = words(&made);
+        assert_eq!(made.status.code(), Some(0), "{name}: {told}");
+        let report: Value = serde_json::from_slice(&made.stdout).unwrap();
+        assert_eq!(report["result"], "applied", "{name}: {told}");
+        assert_eq!(report["plan"]["interfaces"]["eth0"]["addresses"][0], "203.0.113.7/24", "{told}");
+        assert_eq!(fs::read_to_string(guest.root().join("etc/hostname")).unwrap(), "web-01\n");
+        let after = guest.picture();
+        assert!(
+            !after.values().any(|(_, body)| String::from_utf8_lossy(body).contains("\nup reboot")),
+            "{name}"
+        );
+
+        let again = guest.run(name, &["--yes"]);
+        assert_eq!((again.status.code(), guest.picture()), (Some(0), after), "{name}: {}", words(&again));
+        assert!(words(&again).contains("NOTHING TO DO"), "{name}: {}", words(&again));
+
+        let undone = guest.undo();
+        assert_eq!((undone.status.code(), guest.picture()), (Some(0), before), "{name}: {}", words(&undone));
+    }
+}
+
+#[test]
+fn nothing_assigned_changes_nothing() {
+    for dump in [
+        r#"{"vm-data": {"networking": {}}}"#,
+        r#"{"vm-data": {"networking": {"525400A10001": "{\"label\": \"public\", \"ips\": []}"}}}"#,
+        r#"{"vm-data": {"networking": {"525400A10001": "{"}}}"#,
+        r#"{"vm-data": {}}"#,
+    ] {
+        let guest = Guest::new();
+        fs::write(guest.0.path().join("dump.json"), dump).unwrap();
+        let before = guest.picture();
+        let output = guest.run("networkd", &["--yes"]);
+        assert_eq!((output.status.code(), guest.picture()), (Some(3), before), "{dump}: {}", words(&output));
+    }
+}
+
+#[test]
+fn killed_at_any_step_it_is_taken_back_at_the_next_start() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        println!("skipped: no strace");
+        return;
+    }
+    let mut killed = 0;
+    for call in ["mkdirat", "openat", "write", "fchmod", "fsync", "renameat", "unlinkat"] {
+        for nth in 1.. {
+            let guest = Guest::new();
+            let before = guest.picture();
+            let inject = format!("inject={call}:signal=KILL:when={nth}");
+            let command = guest.command("networkd", &["--yes"]);
+            let run = Command::new("strace")
+                .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject])
+                .arg(command.get_program())
+                .args(command.get_args())
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
+            if run.status.success() {
+                break;
+            }
+            killed += 1;
+            // whatever was interrupted is taken back first; what was finished is then undone
+            guest.undo();
+            assert_eq!(guest.picture(), before, "killed at {call} {nth}");
+            let made = guest.run("networkd", &["--yes"]);
+            assert_eq!(made.status.code(), Some(0), "after {call} {nth}: {}", words(&made));
+        }
+    }
+    assert!(killed > 50, "only {killed} steps were killed at");
+}
+
+fn nics() -> Vec<Nic> {
+    let nic = |name: &str, mac: &str| Nic { name: name.to_owned(), mac: mac.parse().unwrap() };
+    vec![nic("eth0", "52:54:00:a1:00:01"), nic("eth1", "52:54:00:a1:00:02")]
+}
+
+/// A running system whose eth0 still has the address of the server that its image was made from, and whose eth1 is
+/// right already.
+fn running() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let novactl = std::env::var("NOVACTL_STATIC").unwrap_or(env!("CARGO_BIN_EXE_novactl").to_owned());
+    for (path, text) in [
+        (
+            "etc/systemd/network/10-old.network",
+            "[Match]\nName=eth0\n[Network]\nAddress=198.51.100.9/24\nGateway=198.51.100.1\nLinkLocalAddressing=no\n",
+        ),
+        (
+            "etc/systemd/network/20-eth1.network",
+            "[Match]\nName=eth1\n[Network]\nAddress=10.208.1.9/19\nLinkLocalAddressing=no\n",
+        ),
+        ("etc/netplan/01-old.yaml", "network:\n  version: 2\n"),
+        ("root/dump.json", DUMP),
+    ] {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let sbin = dir.path().join("usr/local/sbin");
+    fs::create_dir_all(&sbin).unwrap();
+    fs::copy(novactl, sbin.join("novactl")).unwrap();
+    dir
+}
+
+/// Starts networkd with the old files and waits until it is done with both NICs.
+const START: &str = "\
+    mkdir -p /run/dbus /run/systemd
+    install -d -o systemd-network -g systemd-network /run/systemd/netif /run/systemd/netif/links
+    dbus-daemon --system --fork
+    /lib/systemd/systemd-networkd &
+    /lib/systemd/systemd-networkd-wait-online --timeout=20 --interface=eth0 --interface=eth1
+    reset() { novactl reset-network --xenstore /root/dump.json --yes \"$@\"; }
+    until_up() { timeout 20 sh -c \"until ip -o address show dev eth0 | grep -q $1; do sleep 0.1; done\"; }\n";
+
+const WANTED: &str = "\
+eth0 52:54:00:a1:00:01
+  0.0.0.0/0 via 203.0.113.1
+  203.0.113.7/24
+eth1 52:54:00:a1:00:02
+  10.176.0.0/12 via 10.208.0.1
+  10.208.1.9/19";
+
+fn run(script: &str) -> Option<String> {
+    let dir = running();
+    lab::run(dir.path(), &format!("{START}{script}"), &nics())
+}
+
+#[test]
+fn a_running_server_gets_the_hosts_network_and_what_is_right_is_never_touched() {
+    let script = "
+        ip -o monitor address > /tmp/monitor &
+        reset --backend networkd
+        reset --backend networkd --dry-run
+        ! grep 'Deleted.* 10\\.208\\.1\\.9/' /tmp/monitor
+        ! ip -o address show dev eth0 | grep 198.51.100.9
+        cat /etc/hostname";
+    let Some(outcome) = run(script) else { return };
+    assert_eq!(outcome, WANTED);
+}
+
+#[test]
+fn a_change_that_nobody_keeps_takes_itself_back_although_its_group_is_killed() {
+    let script = "
+        cat >/tmp/doomed <<'END'
+        novactl reset-network --xenstore /root/dump.json --yes --backend networkd --revert-after 2
+        ip -o address show dev eth0 | grep 203.0.113.7 >/tmp/was-made
+        kill -KILL 0
+END
+        setsid sh /tmp/doomed || true
+        test -s /tmp/was-made
+        until_up 198.51.100.9
+        test -e /etc/systemd/network/10-old.network
+        ! ls /etc/systemd/network/*novactl*";
+    let Some(outcome) = run(script) else { return };
+    assert!(outcome.contains("198.51.100.9/24") && !outcome.contains("203.0.113.7"), "{outcome}");
+}
+
+#[test]
+fn a_change_whose_program_fails_leaves_the_old_network() {
+    // nothing here lets netplan apply anything: there is no systemd to ask
+    let script = "
+        code=0; reset --backend netplan || code=$?
+        echo \"exit $code\" >&2
+        test $code = 4 || test $code = 5
+        test ! -e /etc/netplan/90-novactl.yaml";
+    let Some(outcome) = run(script) else { return };
+    assert!(outcome.contains("198.51.100.9/24") && outcome.contains("10.208.1.9/19"), "{outcome}");
+    assert!(!outcome.contains("203.0.113.7"), "{outcome}");
+}
