@@ -11,7 +11,7 @@ use super::configured::{Match, Planned, Scan, Seen};
 use super::glob;
 use super::links::Kind;
 
-const MAIN: &str = "etc/network/interfaces";
+pub(super) const MAIN: &str = "etc/network/interfaces";
 /// How deep files source each other.
 const DEPTH_MAX: usize = 8;
 /// How many files there are in all.
@@ -41,6 +41,15 @@ struct Interfaces {
     automatic: BTreeSet<String>,
     /// The interface whose stanza is open: options may follow.
     open: Option<String>,
+    /// Every file that was read, in order.
+    texts: Vec<(String, String)>,
+}
+
+/// Returns the files that ifupdown reads, in its order, each with its text.
+pub(super) fn texts(scan: &mut Scan) -> Vec<(String, String)> {
+    let mut all = Interfaces::default();
+    read(scan, MAIN, 0, &mut 0, &mut all);
+    all.texts
 }
 
 pub(super) fn look(scan: &mut Scan) {
@@ -73,6 +82,7 @@ fn read(scan: &mut Scan, path: &str, depth: usize, files: &mut usize, all: &mut 
         return;
     }
     let Some(text) = scan.text(path) else { return };
+    all.texts.push((path.to_owned(), text.clone()));
     for line in lines(&text) {
         match line.words.first().map(String::as_str) {
             Some("source") => {
