@@ -200,3 +200,33 @@ fn what_netplan_refuses_is_refused_before_it_is_in_place() {
     let error = network::backend("netplan").validate(&target.root).unwrap_err().to_string();
     assert!(error.contains("/etc/netplan/10-user.yaml:1"), "{error}");
 }
+
+/// A whole file.
+const GOLDEN: &str = r#"# The network that the host assigns, written by novactl. Changes are lost when it writes again.
+network:
+  version: 2
+  ethernets:
+    # public
+    "eth0":
+      match: {macaddress: "52:54:00:a1:00:01"}
+      set-name: "eth0"
+      renderer: networkd
+      dhcp4: false
+      dhcp6: false
+      accept-ra: false
+      addresses:
+      - "198.51.100.20/24"
+      - "2001:db8:20::5/64"
+      routes:
+      - {to: "0.0.0.0/0", via: "203.0.113.1", on-link: true}
+      - {to: "192.0.2.0/24", via: "203.0.113.2", on-link: true}
+      - {to: "::/0", via: "2001:db8:ffff::1", on-link: true}
+      nameservers:
+        addresses: ["9.9.9.9"]
+"#;
+
+#[test]
+fn the_file_is_what_a_person_would_write() {
+    let (_, after) = network::rendered("netplan", "gateways outside the subnet", &[]);
+    assert_eq!(after["etc/netplan/90-novactl.yaml"], GOLDEN);
+}

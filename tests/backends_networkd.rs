@@ -131,3 +131,42 @@ fn a_reload_adds_an_address_and_takes_none_away_meanwhile() {
     let Some(outcome) = lab::run(tree.path(), &script, &case.nics()) else { return };
     assert!(outcome.contains("  198.51.100.20/24\n  198.51.100.29/24\n"), "{outcome}");
 }
+
+/// A whole file.
+const GOLDEN: &str = r#"# public: as the host assigns it, written by novactl
+[Match]
+MACAddress=52:54:00:a1:00:01
+Type=ether
+
+[Network]
+DHCP=no
+IPv6AcceptRA=no
+LinkLocalAddressing=ipv6
+Address=2001:db8:20::5/64
+DNS=9.9.9.9
+
+[Address]
+Address=198.51.100.20/24
+Broadcast=198.51.100.255
+
+[Route]
+Destination=0.0.0.0/0
+Gateway=203.0.113.1
+GatewayOnLink=yes
+
+[Route]
+Destination=192.0.2.0/24
+Gateway=203.0.113.2
+GatewayOnLink=yes
+
+[Route]
+Destination=::/0
+Gateway=2001:db8:ffff::1
+GatewayOnLink=yes
+"#;
+
+#[test]
+fn the_file_is_what_a_person_would_write() {
+    let (_, after) = network::rendered("networkd", "gateways outside the subnet", &[]);
+    assert_eq!(after[&format!("{DIR}/05-novactl-eth0.network")], GOLDEN);
+}

@@ -158,3 +158,36 @@ fn a_new_profile_comes_up_an_undone_one_goes_and_an_active_one_is_applied_in_pla
     assert!(outcome.contains("  198.51.100.20/24\n  198.51.100.29/24\n"), "{outcome}");
     assert!(!outcome.contains("192.0.2.9"), "{outcome}");
 }
+
+/// A whole file.
+const GOLDEN: &str = r#"# public: as the host assigns it, written by novactl
+[connection]
+id=novactl eth0
+uuid=2111c67c-add7-576d-b71f-17024fc3494b
+type=ethernet
+autoconnect=true
+autoconnect-priority=999
+
+[ethernet]
+mac-address=52:54:00:A1:00:01
+
+[ipv4]
+method=manual
+address1=198.51.100.20/24
+gateway=203.0.113.1
+route1=192.0.2.0/24,203.0.113.2
+route1_options=onlink=true
+dns=9.9.9.9;
+
+[ipv6]
+method=manual
+address1=2001:db8:20::5/64
+gateway=2001:db8:ffff::1
+addr-gen-mode=eui64
+"#;
+
+#[test]
+fn the_file_is_what_a_person_would_write() {
+    let (_, after) = network::rendered("keyfile", "gateways outside the subnet", &[]);
+    assert_eq!(after[&format!("{DIR}/novactl-eth0.nmconnection")], GOLDEN);
+}

@@ -12,6 +12,7 @@ mod reading;
 use anyhow::Result;
 
 use super::intent::{Intent, NicIntent};
+use super::{Mac, links};
 use crate::exec::Cmd;
 use crate::plan::FileChange;
 use crate::root::Root;
@@ -85,6 +86,17 @@ pub enum Strength {
     Enabled,
     /// It is enabled and has files for NICs.
     Configures,
+}
+
+/// Returns the MACs of the links that exist; none where nothing says which do. What we wrote for one of these stays
+/// when the host's record of it is missing just now; what we wrote for others is stale.
+///
+/// # Errors
+/// The kernel gives no list, or the record of a mounted root cannot be read.
+fn present(target: &Target) -> Result<Vec<Mac>> {
+    let links =
+        if target.is_live() { Some(links::live(&target.root)?) } else { links::recorded(&target.root)? };
+    Ok(links.unwrap_or_default().iter().filter_map(links::Link::host_mac).collect())
 }
 
 /// Returns a NIC's name as a part of a file's name.

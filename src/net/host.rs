@@ -97,6 +97,12 @@ impl HostNic {
     pub fn is_public(&self) -> bool {
         self.label.as_deref().is_some_and(|label| label.eq_ignore_ascii_case("public"))
     }
+
+    /// Whether nothing is known of what the host assigns: no address could be read, and something was left out.
+    pub fn is_lost(&self) -> bool {
+        let has_lost = self.problems.iter().any(|problem| problem.effect == Effect::LeftOut);
+        self.addresses4.is_empty() && self.addresses6.is_empty() && has_lost
+    }
 }
 
 /// Returns what the host assigns.

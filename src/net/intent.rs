@@ -70,9 +70,11 @@ pub struct Nic {
 }
 
 impl Intent {
-    /// Joins records and NICs by MAC. Records without a NIC and NICs without a record are left alone.
+    /// Joins records and NICs by MAC. Records without a NIC and NICs without a record are left alone, and so is a NIC
+    /// whose record is lost: without addresses it would be cut off by a slip of the host.
     pub fn of(host: &HostNetwork, nics: &[Nic]) -> Self {
-        let record = |nic: &Nic| host.nics.iter().find(|record| record.mac == Some(nic.mac));
+        let record =
+            |nic: &Nic| host.nics.iter().find(|record| record.mac == Some(nic.mac) && !record.is_lost());
         let joined: Vec<(&Nic, &HostNic)> =
             nics.iter().filter_map(|nic| record(nic).map(|record| (nic, record))).collect();
         let owner4 = owner(&joined, |record| record.gateway4.is_some());
@@ -204,6 +206,20 @@ mod tests {
         assert_eq!(owner(record("db-net", "\"10.0.0.1\""), record("public", "\"10.0.0.1\"")), Some(1));
         assert_eq!(owner(record("db-net", "\"10.0.0.1\""), record("other", "\"10.0.0.1\"")), Some(0));
         assert_eq!(owner(record("public", "null"), record("other", "\"10.0.0.1\"")), Some(1));
+    }
+
+    #[test]
+    fn a_nic_whose_record_is_lost_is_left_alone() {
+        let rows = [
+            ("{\"label\": \"x", 0),
+            (r#"{"ips":[{"ip":"10.0.0.5","netmask":"255.0.255.0","enabled":"1"}]}"#, 0),
+            (r#"{"ips":[{"ip":"10.0.0.5","netmask":"255.0.0.0","enabled":"0"}]}"#, 1),
+            (r#"{"ips":[{"ip":"10.0.0.5","netmask":"255.0.0.0","enabled":"1"},{"ip":"x"}]}"#, 1),
+        ];
+        for (record, nics) in rows {
+            let intent = Intent::of(&host(&[("BC764E000001", record)]), &[nic("eth0", "bc:76:4e:00:00:01")]);
+            assert_eq!(intent.nics.len(), nics, "{record}");
+        }
     }
 
     #[test]

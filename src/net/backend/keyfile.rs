@@ -78,10 +78,12 @@ impl Backend for Keyfile {
         let others = profiles(&mut scan);
         scan.complete()?;
         let mut changes: Vec<FileChange> = intent.nics.iter().map(written).collect();
+        let present = super::present(target)?;
         let written: Vec<String> = changes.iter().map(|change| change.path().to_owned()).collect();
         for profile in others.iter().filter(|profile| !written.contains(&profile.path)) {
             let is_rival = |nic: &NicIntent| profile.is_rival_of(nic);
-            if profile.is_ours() || intent.nics.iter().any(is_rival) {
+            let is_stale = profile.is_ours() && !profile.mac().is_some_and(|mac| present.contains(&mac));
+            if is_stale || intent.nics.iter().any(is_rival) {
                 changes.extend(retired(&profile.path));
             }
         }
@@ -280,25 +282,26 @@ impl Profile {
             && port.iter().all(|key| self.value("connection", key).is_empty())
     }
 
-    fn mac(&self) -> Option<&str> {
+    /// The MAC that it asks for. One that cannot be read is dropped by NetworkManager, and the profile then fits any.
+    fn mac(&self) -> Option<Mac> {
         let texts = ["ethernet", "802-3-ethernet"].map(|section| self.value(section, "mac-address"));
-        texts.into_iter().find(|text| !text.is_empty())
+        texts.into_iter().find(|text| !text.is_empty())?.parse().ok()
     }
 
-    /// Whether NetworkManager can use it for a NIC. A MAC that is none is dropped, and the profile then fits any.
+    /// Whether NetworkManager can use it for a NIC.
     fn fits(&self, name: &str, mac: Mac) -> bool {
         let wanted = self.value("connection", "interface-name");
         let mut patterns =
             self.value("match", "interface-name").split([';', ',']).filter(|p| !p.is_empty()).peekable();
         (wanted.is_empty() || wanted == name)
             && (patterns.peek().is_none() || patterns.any(|pattern| glob::matches(pattern, name)))
-            && self.mac().and_then(|text| text.parse::<Mac>().ok()).is_none_or(|of| of == mac)
+            && self.mac().is_none_or(|of| of == mac)
     }
 
     /// Whether it was made for this NIC, or would be preferred to ours.
     fn is_rival_of(&self, nic: &NicIntent) -> bool {
         let is_named = self.value("connection", "interface-name") == nic.name;
-        let has_mac = self.mac().and_then(|text| text.parse::<Mac>().ok()) == Some(nic.mac);
+        let has_mac = self.mac() == Some(nic.mac);
         let has_uuid = self.value("connection", "uuid") == uuid_of(nic.mac).to_string();
         let is_preferred =
             self.is_automatic() && self.fits(&nic.name, nic.mac) && self.priority() >= PRIORITY_MAX;

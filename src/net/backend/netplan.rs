@@ -82,10 +82,11 @@ impl Backend for Netplan {
             "# The network that the host assigns, written by novactl. Changes are lost when it writes again.\nnetwork:\n  version: 2\n",
         );
         let mut retired: BTreeSet<&str> = BTreeSet::new();
-        if !intent.nics.is_empty() {
+        let kept = kept(&stanzas, intent, target)?;
+        if intent.nics.len() + kept.len() > 0 {
             text.push_str("  ethernets:\n");
         }
-        for nic in &intent.nics {
+        for nic in intent.nics.iter().chain(&kept) {
             let place = Place::of(nic, &stanzas, target)?;
             text.push_str(&stanza_of(nic, &place));
             retired.extend(place.retired);
@@ -209,6 +210,19 @@ impl<'s> Place<'s> {
         let retired = rivals.into_iter().chain(wide).map(|stanza| stanza.id.as_str()).collect();
         Ok(Self { id, renderer, retired })
     }
+}
+
+/// Returns what our file already says of NICs that exist and are not in the intent: the host's record of one can be
+/// missing just now.
+fn kept(stanzas: &Stanzas, intent: &Intent, target: &Target) -> Result<Vec<NicIntent>> {
+    let Some(file) = stanzas.files.iter().find(|file| file.path == PATH) else { return Ok(Vec::new()) };
+    let present = super::present(target)?;
+    let ours = file.ethernets().into_iter().filter_map(|id| stanzas.by_id.get(id));
+    let nics = ours.filter_map(|stanza| Some((stanza, stanza.nic()?)));
+    let others = nics.filter(|(_, nic)| {
+        present.contains(&nic.mac) && !intent.nics.iter().any(|of| of.mac == nic.mac || of.name == nic.name)
+    });
+    Ok(others.map(|(stanza, nic)| stanza.reading().nic(&nic)).collect())
 }
 
 /// Returns the renderer in use: what the NIC's own stanza says, else what all files say, else the one that is enabled.

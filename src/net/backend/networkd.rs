@@ -87,12 +87,17 @@ impl Backend for Networkd {
             }
             written.push(path);
         }
+        let mut others = super::present(target)?;
+        // of a NIC that has another name now, the old file goes
+        others.retain(|mac| !intent.nics.iter().any(|nic| nic.mac == *mac));
         for unit in &units {
-            let is_ours = base_name(&unit.path).starts_with(PREFIX) && unit.path.starts_with(DIR);
+            let is_stale = base_name(&unit.path).starts_with(PREFIX)
+                && unit.path.starts_with(DIR)
+                && !unit.macs().iter().any(|mac| others.contains(mac));
             let wins = |nic: &NicIntent| {
                 base_name(&unit.path) < base_name(&path_of(&nic.name)) && unit.is_about(&nic.name, nic.mac)
             };
-            if written.contains(&unit.path) || !(is_ours || intent.nics.iter().any(wins)) {
+            if written.contains(&unit.path) || !(is_stale || intent.nics.iter().any(wins)) {
                 continue;
             }
             changes.push(retired(root, &unit.path));
@@ -221,9 +226,14 @@ impl Unit {
     /// Whether a link that is a NIC takes this file, when none before it does. Of what cannot be known here (the
     /// kernel's command line, the host, properties of udev) it is taken to match.
     fn is_about(&self, name: &str, mac: Mac) -> bool {
-        let macs = [self.words("Match", "MACAddress"), self.words("Match", "PermanentMACAddress")].concat();
-        let is_mac = |text: &&str| text.parse() == Ok(mac);
-        self.is_for_ethernet() && (macs.is_empty() || macs.iter().any(is_mac)) && self.takes(name)
+        let asks =
+            ["MACAddress", "PermanentMACAddress"].iter().any(|key| !self.words("Match", key).is_empty());
+        self.is_for_ethernet() && (!asks || self.macs().contains(&mac)) && self.takes(name)
+    }
+
+    fn macs(&self) -> Vec<Mac> {
+        let words = [self.words("Match", "MACAddress"), self.words("Match", "PermanentMACAddress")].concat();
+        words.iter().filter_map(|word| word.parse().ok()).collect()
     }
 
     fn is_about_some_nic(&self) -> bool {

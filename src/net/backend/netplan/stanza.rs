@@ -6,6 +6,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 
 use super::super::super::configured::Scan;
+use super::super::super::intent::Nic;
 use super::super::super::yaml::{self, Node};
 use super::super::super::{Mac, glob, netplan};
 use super::super::reading::{Reach, Reading};
@@ -118,6 +119,11 @@ impl Stanza {
         self.set_name = text(node.get("set-name")).or(self.set_name.take());
         self.renderer = text(node.get("renderer")).or(self.renderer.take());
         self.parts.push(Rc::clone(node));
+    }
+
+    /// Returns the one NIC that it is about by its MAC and gives a name to.
+    pub(super) fn nic(&self) -> Option<Nic> {
+        Some(Nic { name: self.set_name.clone()?, mac: self.mac.as_deref()?.parse().ok()? })
     }
 
     /// Whether netplan applies it to this NIC. A driver or a path that it asks for is taken to be the NIC's.
