@@ -3,6 +3,7 @@
 //! To add one: a file beside this one with a type that implements [`Backend`], and a line in [`BACKENDS`] at its
 //! place: the one that manages the network when several are installed comes first.
 
+mod ifcfg;
 mod ifupdown;
 mod keyfile;
 mod netplan;
@@ -20,7 +21,7 @@ use crate::target::Target;
 
 /// Every back end, the one that usually is in charge when several are there first.
 pub const BACKENDS: &[&dyn Backend] =
-    &[&netplan::Netplan, &networkd::Networkd, &keyfile::Keyfile, &ifupdown::Ifupdown];
+    &[&netplan::Netplan, &networkd::Networkd, &keyfile::Keyfile, &ifcfg::Ifcfg, &ifupdown::Ifupdown];
 
 /// A format of network configuration and the program that reads it.
 pub trait Backend: Sync {

@@ -10,7 +10,7 @@ use super::links::Kind;
 use crate::root::Root;
 use ipnet::IpNet;
 
-const RED_HAT: &str = "etc/sysconfig/network-scripts";
+pub(super) const RED_HAT: &str = "etc/sysconfig/network-scripts";
 const SUSE: &str = "etc/sysconfig/network";
 
 /// Ends of names that every reader skips: backups of editors, packages and of the agent.
@@ -37,7 +37,7 @@ pub(super) fn look(scan: &mut Scan) {
 }
 
 /// Whether initscripts, the network-scripts package, or NetworkManager's plugin is there.
-fn has_red_hat_reader(root: &Root) -> bool {
+pub(super) fn has_red_hat_reader(root: &Root) -> bool {
     if ["etc/rc.d/init.d/network", "etc/init.d/network", "etc/sysconfig/network-scripts/ifup-eth"]
         .iter()
         .any(|path| root.exists(path))
@@ -52,7 +52,7 @@ fn has_red_hat_reader(root: &Root) -> bool {
     })
 }
 
-fn files(scan: &mut Scan, dir: &str) -> Vec<String> {
+pub(super) fn files(scan: &mut Scan, dir: &str) -> Vec<String> {
     let mut files = scan.files(dir, "");
     files.retain(|path| {
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -101,7 +101,7 @@ fn planned(path: &str, variables: &[Variable], switch: Option<&Seen>) -> Option<
 }
 
 /// `IPADDR`, `IPADDR0`, `IPADDR_1` … with `PREFIX` or `NETMASK` of the same ending, and the IPv6 variables.
-fn addresses(variables: &[Variable]) -> Vec<IpNet> {
+pub(super) fn addresses(variables: &[Variable]) -> Vec<IpNet> {
     let value = |name: &str| assignments::value(variables, name);
     let mut addresses = Vec::new();
     for variable in variables {
