@@ -141,16 +141,29 @@ fn a_vlan_keeps_the_id_that_it_builds_on_and_a_pattern_comes_after_the_nic() {
 
 #[test]
 fn the_renderer_in_use_stays() {
-    let renderer_in = |text: &str| {
-        let (_, after) = network::rendered("netplan", "null gateways", &[("etc/netplan/01-x.yaml", text)]);
+    let rendered = |files: &[(&str, &str)]| {
+        let (_, after) = network::rendered("netplan", "null gateways", files);
         let ours = after["etc/netplan/90-novactl.yaml"].clone();
         ours.lines().find_map(|line| line.trim().strip_prefix("renderer: ")).unwrap().to_owned()
     };
+    let renderer_in = |text: &str| rendered(&[("etc/netplan/01-x.yaml", text)]);
     assert_eq!(renderer_in("network: {version: 2}"), "networkd");
     assert_eq!(renderer_in("network: {renderer: NetworkManager}"), "NetworkManager");
     assert_eq!(renderer_in("network: {ethernets: {eth0: {renderer: NetworkManager}}}"), "NetworkManager");
     let both = "network: {renderer: NetworkManager, ethernets: {eth0: {renderer: networkd}}}";
     assert_eq!(renderer_in(both), "networkd");
+    // nothing says: the one that is enabled, unless netplan has handed links over to networkd
+    let [(unit, text), (link, to)] = network::enabled("NetworkManager.service");
+    let system = [
+        ("usr/lib/systemd/systemd", "!"),
+        ("usr/lib/systemd/system/multi-user.target", "[Unit]\n"),
+        ("usr/lib/systemd/system/default.target", "->multi-user.target"),
+        (&unit, text),
+        (&link, to),
+    ];
+    assert_eq!(rendered(&system), "NetworkManager");
+    let with_link = ("etc/netplan/01-x.yaml", "network: {ethernets: {lab0: {dhcp4: true}}}");
+    assert_eq!(rendered(&[&system[..], &[with_link]].concat()), "networkd");
 }
 
 /// Has the real netplan read a tree; `None` where there is none here.

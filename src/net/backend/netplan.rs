@@ -225,7 +225,8 @@ fn kept(stanzas: &Stanzas, intent: &Intent, target: &Target) -> Result<Vec<NicIn
     Ok(others.map(|(stanza, nic)| stanza.reading().nic(&nic)).collect())
 }
 
-/// Returns the renderer in use: what the NIC's own stanza says, else what all files say, else the one that is enabled.
+/// Returns the renderer in use: what the NIC's own stanza says, else what all files say, else the one to which netplan
+/// hands what says nothing, else, where it has handed nothing over yet, the one that is enabled.
 fn renderer_of(nic: Option<&NicIntent>, stanzas: &Stanzas, target: &Target) -> Result<Renderer> {
     let of_nic = nic.and_then(|nic| {
         let rivals = stanzas.by_id.values().filter(|stanza| stanza.is_rival_of(&nic.name, nic.mac));
@@ -235,6 +236,9 @@ fn renderer_of(nic: Option<&NicIntent>, stanzas: &Stanzas, target: &Target) -> R
         Some("NetworkManager") => return Ok(Renderer::NetworkManager),
         Some(_) => return Ok(Renderer::Networkd),
         None => {}
+    }
+    if stanzas.by_id.values().any(|stanza| stanza.renderer.is_none()) {
+        return Ok(Renderer::Networkd);
     }
     let is_on = |name| -> Result<bool> {
         let service = target.services().named(&target.root, name)?;
