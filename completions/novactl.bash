@@ -332,7 +332,7 @@ _novactl() {
                     return 0
                     ;;
                 --backend)
-                    COMPREPLY=($(compgen -W "netplan networkd keyfile" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "netplan networkd keyfile ifcfg ifupdown" -- "${cur}"))
                     return 0
                     ;;
                 --revert-after)

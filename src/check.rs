@@ -288,8 +288,3 @@ impl Finding {
         self
     }
 }
-
-/// Returns what shows that the server is under RackConnect v2 automation, which a network reset breaks.
-pub fn rackconnect(_store: &mut dyn crate::xenstore::Xenstore) -> Option<Evidence> {
-    None
-}

@@ -288,3 +288,18 @@ fn a_change_whose_program_fails_leaves_the_old_network() {
     assert!(outcome.contains("198.51.100.9/24") && outcome.contains("10.208.1.9/19"), "{outcome}");
     assert!(!outcome.contains("203.0.113.7"), "{outcome}");
 }
+
+#[test]
+fn a_server_under_rackconnect_v2_is_refused_until_forced() {
+    let guest = Guest::new();
+    let dump = DUMP.replace(
+        r#""hostname""#,
+        r#""user-metadata": {"rackconnect_automation_status": "\"DEPLOYED\""}, "hostname""#,
+    );
+    fs::write(guest.0.path().join("dump.json"), dump).unwrap();
+    let before = guest.picture();
+    let output = guest.run("networkd", &["--yes"]);
+    assert_eq!((output.status.code(), guest.picture()), (Some(3), before), "{}", words(&output));
+    assert!(words(&output).contains("--force"), "{}", words(&output));
+    assert_eq!(guest.run("networkd", &["--yes", "--force"]).status.code(), Some(0));
+}

@@ -11,11 +11,11 @@ use ipnet::IpNet;
 use super::change::{self, ChangeReport, Consent, Request};
 use super::trouble::Trouble;
 use super::{Global, say, undo};
-use crate::check::{Finding, Status, Topic};
+use crate::check::{self, Finding, Status, Topic};
 use crate::commands::network::{Proposal, ResetNetwork};
-use crate::net::backend::BACKENDS;
+use crate::net::backend::{BACKENDS, Backend};
 use crate::net::host::{self, HostNetwork};
-use crate::net::intent::{Intent, Nic};
+use crate::net::intent::{Intent, Nic, NicIntent};
 use crate::net::live::Live;
 use crate::net::{from, links};
 use crate::report::{Exit, Report};
@@ -90,11 +90,11 @@ impl ResetNetworkArgs {
         }
         let (network, hostname) = self.wanted(&target)?;
         let request = ResetNetwork { network, hostname, backend: self.backend.clone() };
-        let Proposal { plan, intent, findings, .. } = request.propose(&target)?;
+        let Proposal { plan, intent, backend, findings } = request.propose(&target)?;
         let revert_after = self.revert_after(&target, &intent);
         let mut request = Request {
             plan,
-            verify: &|target| verify(target, &intent),
+            verify: &|target| verify(target, &intent, backend),
             findings,
             interfaces: Some(shown(&intent)?),
             revert_after,
@@ -218,28 +218,23 @@ fn no_data(error: &xenstore::Error) -> anyhow::Error {
 
 /// RackConnect v2 has its own addresses and firewall rules on the server: a reset breaks them.
 fn refuse_rackconnect(target: &Target) -> anyhow::Result<()> {
-    if !target.has_store() {
+    let check = check::all().find(|check| check.id == "rackconnect" && target.has_store());
+    // a store that cannot be asked says nothing either way; that it is needed shows when the network is read
+    let found = check.map_or(Ok(Vec::new()), |check| (check.probe)(target)).unwrap_or_default();
+    let Some(finding) = found.into_iter().find(|finding| finding.status == Status::Note) else {
         return Ok(());
-    }
-    let Ok(mut store) = target.xenstore() else { return Ok(()) };
-    let Some(evidence) = crate::check::rackconnect(&mut *store) else { return Ok(()) };
-    let text = format!(
-        "this server is under RackConnect v2 automation ({}: {}): resetting its network breaks its connectivity",
-        evidence.source, evidence.text
-    );
-    Err(Trouble::new(
-        text,
-        "--force does it all the same; RackConnect v3 servers are not concerned",
-        Exit::CannotJudge,
-    )
-    .into())
+    };
+    let seen: Vec<String> = finding.evidence.iter().map(|e| format!("{}: {}", e.source, e.text)).collect();
+    let text = format!("{} ({})", finding.title, seen.join("; "));
+    let hint = "resetting its network breaks its connectivity; --force does it all the same";
+    Err(Trouble::new(text, hint, Exit::CannotJudge).into())
 }
 
 /// Compares what is up, or on a disk what is configured, with what was meant.
-fn verify(target: &Target, intent: &Intent) -> Vec<Finding> {
+fn verify(target: &Target, intent: &Intent, backend: &dyn Backend) -> Vec<Finding> {
     let addresses = |finding: Finding| finding.of("addresses-match-host-data", Topic::Network);
     if !target.is_live() {
-        return intent.nics.iter().map(|nic| addresses(configured(target, nic))).collect();
+        return intent.nics.iter().map(|nic| addresses(configured(target, nic, backend))).collect();
     }
     settled(intent).unwrap_or_else(|e| vec![addresses(Finding::fail(format!("{e:#}")))])
 }
@@ -261,16 +256,23 @@ fn settled(intent: &Intent) -> anyhow::Result<Vec<Finding>> {
 }
 
 /// Reads back what was written, as the program that reads it at the next boot will.
-fn configured(target: &Target, nic: &crate::net::intent::NicIntent) -> Finding {
+fn configured(target: &Target, nic: &NicIntent, backend: &dyn Backend) -> Finding {
     let it = Nic { name: nic.name.clone(), mac: nic.mac };
-    for backend in BACKENDS {
-        if let Ok(Some(found)) = backend.configured(&target.root, &it)
-            && found.addresses == nic.addresses
-        {
-            return Finding::ok(format!("{} is configured as the host says", nic.name)).about(&nic.name);
+    let finding = match backend.configured(&target.root, &it) {
+        Ok(Some(found)) if found.addresses == nic.addresses => {
+            Finding::ok(format!("{} is configured as the host says", nic.name))
         }
-    }
-    Finding::fail(format!("{} is not configured as the host says", nic.name)).about(&nic.name)
+        Ok(found) => {
+            let found = found.map(|found| found.addresses).unwrap_or_default();
+            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+            Finding::fail(format!("{} is not configured as the host says", nic.name)).seen(
+                backend.name(),
+                if found.is_empty() { "no address".to_owned() } else { found.join(", ") },
+            )
+        }
+        Err(e) => Finding::fail(format!("{e:#}")),
+    };
+    finding.about(&nic.name)
 }
 
 fn shown(intent: &Intent) -> anyhow::Result<serde_json::Value> {

@@ -26,14 +26,13 @@ pub struct ResetNetwork {
 }
 
 /// What would be done, and what there is to say of it.
-#[derive(Debug)]
 pub struct Proposal {
     /// The changes.
     pub plan: Plan,
     /// What each NIC is to become.
     pub intent: Intent,
     /// The back end whose files are written.
-    pub backend: &'static str,
+    pub backend: &'static dyn Backend,
     /// Sloppy data, NICs that are left alone, doubts.
     pub findings: Vec<Finding>,
 }
@@ -76,7 +75,7 @@ impl ResetNetwork {
             self.add_hostname(asked, target, &mut plan, &mut findings)?;
         }
         validate(backend, &plan, target)?;
-        Ok(Proposal { plan, intent, backend: backend.name(), findings })
+        Ok(Proposal { plan, intent, backend, findings })
     }
 
     /// Returns the NICs that the records mean. A real NIC wins; where there is none, a veth may stand in, as in a
