@@ -11,6 +11,7 @@ mod agent;
 mod engine;
 mod inside;
 pub(crate) mod interfaces;
+mod network;
 mod verdict;
 mod xen;
 mod xentools;
@@ -26,7 +27,8 @@ use crate::plan::Plan;
 use crate::target::Target;
 
 /// Every check, cause before symptom: the order of the report.
-pub const CHECKS: &[&[Check]] = &[xen::CHECKS, xentools::CHECKS, agent::CHECKS, interfaces::CHECKS];
+pub const CHECKS: &[&[Check]] =
+    &[xen::CHECKS, xentools::CHECKS, agent::CHECKS, interfaces::CHECKS, network::CHECKS];
 
 /// Returns every check in the order of the report.
 pub fn all() -> impl Iterator<Item = &'static Check> {

@@ -303,3 +303,35 @@ fn a_server_under_rackconnect_v2_is_refused_until_forced() {
     assert!(words(&output).contains("--force"), "{}", words(&output));
     assert_eq!(guest.run("networkd", &["--yes", "--force"]).status.code(), Some(0));
 }
+
+#[test]
+fn doctor_mends_the_sources_addresses_on_a_disk_and_looks_again() {
+    let guest = Guest::new();
+    let old = "network:\n  version: 2\n  renderer: networkd\n  ethernets:\n    eth0: {addresses: [198.51.100.9/24]}\n";
+    for (path, text) in [
+        ("etc/netplan/50-cloud-init.yaml", old),
+        ("usr/sbin/netplan", ""),
+        ("usr/lib/systemd/system-generators/netplan", ""),
+    ] {
+        let path = guest.root().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let before = guest.picture();
+    let doctor = |extra: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_novactl"));
+        command.args(["doctor", "--format", "json", "--topic", "network", "--root"]).arg(guest.root());
+        command.arg("--xenstore").arg(guest.0.path().join("dump.json")).args(extra).stdin(Stdio::null());
+        command.output().unwrap()
+    };
+    assert_eq!(doctor(&[]).status.code(), Some(1));
+    let shown = doctor(&["--fix", "--dry-run"]);
+    assert_eq!((shown.status.code(), guest.picture()), (Some(1), before.clone()), "{}", words(&shown));
+    let fixed = doctor(&["--fix", "--yes"]);
+    let report: Value = serde_json::from_slice(&fixed.stdout).unwrap();
+    assert_eq!((fixed.status.code(), &report["result"]), (Some(0), &"applied".into()), "{}", words(&fixed));
+    assert_eq!(doctor(&[]).status.code(), Some(0), "{}", words(&doctor(&[])));
+    assert_eq!(guest.undo().status.code(), Some(0));
+    assert_eq!(guest.picture(), before);
+}

@@ -44,11 +44,7 @@ impl ResetNetwork {
     /// Nothing is assigned to a NIC of this machine, no back end is in charge, or the new files would be refused by
     /// the program that reads them. An empty network is never applied.
     pub fn propose(&self, target: &Target) -> Result<Proposal> {
-        let links = if target.is_live() {
-            links::live(&target.root)?
-        } else {
-            links::recorded(&target.root)?.unwrap_or_default()
-        };
+        let links = links_of(target)?;
         let mut findings = data_problems(&self.network);
         let nics = self.nics(&links, target, &mut findings);
         let intent = Intent::of(&self.network, &nics);
@@ -76,6 +72,23 @@ impl ResetNetwork {
         }
         validate(backend, &plan, target)?;
         Ok(Proposal { plan, intent, backend, findings })
+    }
+
+    /// Returns what the NICs of this machine are to become; the records of others are left out.
+    ///
+    /// # Errors
+    /// The links cannot be listed.
+    pub fn intent(&self, target: &Target) -> Result<Intent> {
+        let nics = self.nics(&links_of(target)?, target, &mut Vec::new());
+        Ok(Intent::of(&self.network, &nics))
+    }
+
+    /// Returns the back end in charge of the target.
+    ///
+    /// # Errors
+    /// None is.
+    pub fn backend(&self, target: &Target) -> Result<&'static dyn Backend> {
+        Ok(self.in_charge(target, &mut Vec::new())?.0)
     }
 
     /// Returns the NICs that the records mean. A real NIC wins; where there is none, a veth may stand in, as in a
@@ -205,6 +218,14 @@ impl ResetNetwork {
         }
         Ok(())
     }
+}
+
+/// Returns the links that exist, or that a disk has a record of.
+fn links_of(target: &Target) -> Result<Vec<Link>> {
+    if target.is_live() {
+        return links::live(&target.root);
+    }
+    Ok(links::recorded(&target.root)?.unwrap_or_default())
 }
 
 fn data_problems(network: &HostNetwork) -> Vec<Finding> {

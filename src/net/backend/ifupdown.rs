@@ -107,6 +107,7 @@ impl Backend for Ifupdown {
         scan.complete()?;
         let mut reading = Reading::default();
         let mut is_named = false;
+        let has_route = root.find_program("route").is_some();
         for (_, text) in &texts {
             let mut is_open = false;
             let mut address: Option<String> = None;
@@ -116,7 +117,7 @@ impl Backend for Ifupdown {
                     address.take().into_iter().for_each(|address| reading.add_address(&address));
                     is_open = matches!(words.as_slice(), ["iface", name, ..] if is_of(name, &nic.name));
                     is_named |= is_open;
-                } else if is_open {
+                } else if is_open && (has_route || words.get(1) != Some(&"route")) {
                     take(&mut reading, &mut address, &words);
                 }
             }
@@ -362,6 +363,13 @@ fn take(reading: &mut Reading, address: &mut Option<String>, words: &[&str]) {
             let reach = if rest.contains(&"onlink") { Reach::OnLink } else { Reach::Plain };
             if let Some(to) = rest.first() {
                 reading.add_route(to, after("via"), reach);
+            }
+        }
+        // net-tools, where it is installed: the old agent's form
+        ["up" | "post-up", "route", "add", "-net", to, "netmask", mask, "gw", via, ..] => {
+            address.take().into_iter().for_each(|address| reading.add_address(&address));
+            if let Some(net) = super::super::address_with_mask(to, Some(mask)) {
+                reading.add_route(&net.to_string(), Some(via), Reach::Plain);
             }
         }
         _ => {}
