@@ -22,10 +22,16 @@ use crate::xenstore::Source;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    healthy
-  1    problems were found (with --strict: or warnings)
+  0    healthy; or the change was made and verified, or there was none to make
+  1    problems were found (with --strict: or warnings); or --dry-run shows
+       pending changes
   2    usage error
   3    could not be done or judged: no such root, every check skipped
+  4    a change failed or did not verify; all of it was taken back
+  5    a change failed and could not be taken back whole: the message says what
+       is left
+  6    declined at the prompt, or nobody was there to ask
+  130  interrupted; what had been changed was taken back
 With --format nagios: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
 
 Looking changes nothing and works without root; what only root can see is then
