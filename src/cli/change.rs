@@ -266,7 +266,8 @@ impl Report for ChangeReport {
         let rest = self.words.clone().unwrap_or(rest);
         ui.headed(status, &format!("{word}  "), &rest)?;
         if let Some(id) = self.journal.as_deref().filter(|_| self.result == Outcome::Applied) {
-            ui.line(&format!("take it back with: novactl undo {id}"))?;
+            let root = self.target.root_option();
+            ui.line(&format!("take it back with: novactl undo {root}{id}"))?;
         }
         if let Some(seconds) = self.revert_after_s {
             ui.line(&format!("it takes itself back in {seconds} s unless you run: novactl undo --keep"))?;

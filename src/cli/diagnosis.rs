@@ -93,6 +93,11 @@ impl TargetFacts {
         self.mode == "live"
     }
 
+    /// Returns the option that names this target, with a blank behind it; nothing for the running system.
+    pub(super) fn root_option(&self) -> String {
+        if self.is_live() { String::new() } else { format!("--root {} ", self.path) }
+    }
+
     fn words(&self) -> String {
         let place = if self.mode == "live" { "live" } else { &self.path };
         let rescue = if self.rescue { "  rescue mode" } else { "" };

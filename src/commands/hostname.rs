@@ -109,11 +109,17 @@ fn kernel(target: &Target, name: &str) -> Cmd {
     }
 }
 
+/// Whether an assignment gives this value already, quoted or not.
+fn is_set_to(line: &str, value: &str) -> bool {
+    line.split_once('=').is_some_and(|(_, given)| given.trim().trim_matches(['"', '\'']) == value)
+}
+
 /// Returns the shell file with the last assignment of `key` changed; with none, only `append` adds one.
 fn with_value(text: &str, key: &str, value: &str, append: bool) -> Option<String> {
     let is_it = |line: &str| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.starts_with('='));
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     match lines.iter().rposition(|line| is_it(line)) {
+        Some(at) if is_set_to(&lines[at], value) => return None,
         Some(at) => lines[at] = format!("{key}=\"{value}\""),
         None if append => lines.push(format!("{key}=\"{value}\"")),
         None => return None,
@@ -159,6 +165,7 @@ mod tests {
             with_value(text, "HOSTNAME", "web01", false).as_deref(),
             Some("# network\nHOSTNAME=a\nNETWORKING=yes\nHOSTNAME=\"web01\"\n")
         );
+        assert_eq!(with_value("HOSTNAME=w\n", "HOSTNAME", "w", true), None);
         assert_eq!(with_value("A=1\n", "HOSTNAME", "w", false), None);
         assert_eq!(with_value("A=1", "HOSTNAME", "w", true).as_deref(), Some("A=1\nHOSTNAME=\"w\"\n"));
     }
