@@ -9,6 +9,8 @@
     reason = "a test fails by panicking, runs what it tests and says what it skips"
 )]
 
+mod lab;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -337,4 +339,41 @@ fn a_root_without_any_word_of_an_interface_cannot_be_judged() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
+fn the_real_daemons_say_what_the_host_assigns_to_dom0_and_to_a_guest() {
+    const RECORD: &str = r#"{"label": "public", "mac": "BC:76:4E:20:75:72", "ips": [{"ip": "203.0.113.7", "netmask": "255.255.255.0", "enabled": "1"}]}"#;
+    for kind in lab::KINDS {
+        let Some(store) = lab::Store::start(kind) else { return };
+        let guest = store.domu(7);
+        for (socket, domain) in [(store.socket(), 0), (guest, 7)] {
+            store.write(&format!("/local/domain/{domain}/vm-data/networking/BC764E207572"), RECORD);
+            let script = format!(
+                "ip link add eth0 address {PUBLIC} type veth peer name p0
+                ip tuntap add tun0 mode tun
+                ip tuntap add tap0 mode tap
+                ip link add br0 type bridge
+                ip link add macv0 link p0 type macvlan 2>/dev/null || true
+                $novactl check-xentools --format json --xenstore {0} >{1}/chain.json || true
+                $novactl scan-ifaces --format json --xenstore {0}",
+                socket.display(),
+                socket.parent().unwrap().display()
+            );
+            let Some(output) = in_namespace(&script) else { return };
+            let document = document(&output);
+            let host = json!({ "key": "BC764E207572", "label": "public" });
+            assert_is(
+                &document,
+                "eth0",
+                &[("kind", "veth".into()), ("verdict", "host".into()), ("host", host)],
+            );
+            assert_is(&document, "tun0", &[("kind", "tun".into()), ("verdict", "unexpected".into())]);
+            assert_is(&document, "tap0", &[("kind", "tap".into()), ("verdict", "unexpected".into())]);
+            assert_is(&document, "br0", &[("kind", "bridge".into()), ("verdict", "unexpected".into())]);
+            let chain = std::fs::read(socket.parent().unwrap().join("chain.json")).unwrap();
+            let chain: Value = serde_json::from_slice(&chain).unwrap();
+            assert_eq!(finding(&chain, "xenstore-reachable")["status"], "ok", "{chain:#}");
+        }
+    }
 }
