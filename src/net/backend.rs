@@ -100,7 +100,8 @@ fn present(target: &Target) -> Result<Vec<Mac>> {
     Ok(links.unwrap_or_default().iter().filter_map(links::Link::host_mac).collect())
 }
 
-/// Returns a NIC's name as a part of a file's name.
+/// Returns a NIC's name as a part of a file's name, or as a word of a file that a shell reads. Linux takes names with
+/// quotes and dollars in them; a disk's record of its links can hold anything.
 fn file_stem(nic: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     nic.chars().map(|c| if is_plain(c) { c } else { '_' }).collect()

@@ -15,7 +15,7 @@ use super::super::ifcfg::{RED_HAT, addresses, files, has_red_hat_reader};
 use super::super::intent::{Family, Hop, Intent, Nic, NicIntent, RouteIntent};
 use super::super::links::Kind;
 use super::reading::{Reach, Reading};
-use super::{Backend, Claim, Strength};
+use super::{Backend, Claim, Strength, file_stem};
 use crate::exec::Cmd;
 use crate::facts::init::Enabled;
 use crate::plan::FileChange;
@@ -103,11 +103,12 @@ impl Backend for Ifcfg {
         scan.complete()?;
         let mut changes = Vec::new();
         for nic in &intent.nics {
-            let path = format!("{RED_HAT}/ifcfg-{}", nic.name);
+            let name = file_stem(&nic.name);
+            let path = format!("{RED_HAT}/ifcfg-{name}");
             let old = root.text_opt(&path)?.unwrap_or_default();
             changes.push(FileChange::write(&path, text_of(nic, &old, &manager)));
             for (family, prefix) in [(Family::V4, "route"), (Family::V6, "route6")] {
-                let path = format!("{RED_HAT}/{prefix}-{}", nic.name);
+                let path = format!("{RED_HAT}/{prefix}-{name}");
                 let old = root.text_opt(&path)?;
                 let new = routes_of(nic, family, old.as_deref().unwrap_or_default());
                 match (old, new.is_empty()) {
@@ -141,7 +142,7 @@ impl Backend for Ifcfg {
             return Vec::new();
         }
         let nic = |nic: &NicIntent| {
-            let path = format!("/{RED_HAT}/ifcfg-{}", nic.name);
+            let path = format!("/{RED_HAT}/ifcfg-{}", file_stem(&nic.name));
             let limit = std::time::Duration::from_secs(10);
             [
                 Cmd::new(&["nmcli", "connection", "load", &path]).within(limit),
@@ -152,7 +153,8 @@ impl Backend for Ifcfg {
     }
 
     fn configured(&self, root: &Root, nic: &Nic) -> Result<Option<NicIntent>> {
-        let Some(text) = root.text_opt(&format!("{RED_HAT}/ifcfg-{}", nic.name))? else { return Ok(None) };
+        let name = file_stem(&nic.name);
+        let Some(text) = root.text_opt(&format!("{RED_HAT}/ifcfg-{name}"))? else { return Ok(None) };
         let variables = assignments::parse(&text);
         let value = |name: &str| assignments::value(&variables, name);
         let mut reading = Reading::default();
@@ -167,7 +169,7 @@ impl Backend for Ifcfg {
             reading.add_route("default", Some(via), reach);
         }
         for prefix in ["route", "route6"] {
-            let text = root.text_opt(&format!("{RED_HAT}/{prefix}-{}", nic.name))?.unwrap_or_default();
+            let text = root.text_opt(&format!("{RED_HAT}/{prefix}-{name}"))?.unwrap_or_default();
             text.lines().for_each(|line| take_route(&mut reading, line));
         }
         for number in 1..=9 {
@@ -203,7 +205,7 @@ fn manager(target: &Target) -> Result<Manager> {
 /// Whether another file configures the same NIC: an alias, or a file of another name with its DEVICE or HWADDR.
 fn is_rival(path: &str, root: &Root, nic: &NicIntent) -> Result<bool> {
     let name = path.rsplit_once("ifcfg-").map_or("", |(_, name)| name);
-    if name == nic.name {
+    if name == file_stem(&nic.name) {
         return Ok(false);
     }
     let variables = assignments::parse(&root.text_opt(path)?.unwrap_or_default());
@@ -223,11 +225,12 @@ fn is_rival(path: &str, root: &Root, nic: &NicIntent) -> Result<bool> {
 fn text_of(nic: &NicIntent, old: &str, manager: &Manager) -> String {
     let variables = assignments::parse(old);
     let label = nic.label.as_ref().map_or(String::new(), |label| format!(" ({label})"));
-    let mut text = format!("# {}{label}: as the host assigns it, written by novactl\n", nic.name);
+    let name = file_stem(&nic.name);
+    let mut text = format!("# {name}{label}: as the host assigns it, written by novactl\n");
     let mut set = |name: &str, value: &str| {
         let _ = writeln!(text, "{name}=\"{value}\"");
     };
-    set("DEVICE", &nic.name);
+    set("DEVICE", &name);
     set("TYPE", "Ethernet");
     // a file that named its NIC by the MAC goes on to do so, by the right one
     if !assignments::value(&variables, "HWADDR").is_empty() {
@@ -279,7 +282,7 @@ fn gateway6(nic: &NicIntent) -> Option<String> {
     let Hop { via, onlink } = nic.gateway6?;
     let is_link_local = matches!(via, std::net::IpAddr::V6(six) if six.is_unicast_link_local());
     match (is_link_local, onlink) {
-        (true, _) => Some(format!("{via}%{}", nic.name)),
+        (true, _) => Some(format!("{via}%{}", file_stem(&nic.name))),
         (false, false) => Some(via.to_string()),
         (false, true) => None,
     }
@@ -324,7 +327,7 @@ fn routes_of(nic: &NicIntent, family: Family, old: &str) -> String {
         let to = if route.to.prefix_len() == 0 { "default".to_owned() } else { route.to.to_string() };
         let via = route.hop.map_or(String::new(), |hop| format!(" via {}", hop.via));
         let onlink = if route.hop.is_some_and(|hop| hop.onlink) { " onlink" } else { "" };
-        let _ = writeln!(text, "{to}{via} dev {}{onlink}", nic.name);
+        let _ = writeln!(text, "{to}{via} dev {}{onlink}", file_stem(&nic.name));
     }
     text
 }

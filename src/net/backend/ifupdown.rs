@@ -14,7 +14,7 @@ use super::super::configured::Scan;
 use super::super::eni;
 use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent};
 use super::reading::{Reach, Reading};
-use super::{Backend, Claim, Strength};
+use super::{Backend, Claim, Strength, file_stem};
 use crate::exec::Cmd;
 use crate::facts::init::Enabled;
 use crate::plan::FileChange;
@@ -115,7 +115,8 @@ impl Backend for Ifupdown {
                 let words = piece.words();
                 if is_header(&words) {
                     address.take().into_iter().for_each(|address| reading.add_address(&address));
-                    is_open = matches!(words.as_slice(), ["iface", name, ..] if is_of(name, &nic.name));
+                    is_open =
+                        matches!(words.as_slice(), ["iface", name, ..] if is_of(name, &file_stem(&nic.name)));
                     is_named |= is_open;
                 } else if is_open && (has_route || words.get(1) != Some(&"route")) {
                     take(&mut reading, &mut address, &words);
@@ -191,7 +192,7 @@ fn is_of(name: &str, nic: &str) -> bool {
 /// Cuts what is about the NICs out of a file, and keeps aside the options of theirs that go into the new stanzas. A
 /// file without such is returned as it is.
 fn cut(text: &str, intent: &Intent, kept: &mut [Vec<String>]) -> String {
-    let place = |name: &str| intent.nics.iter().position(|nic| is_of(name, &nic.name));
+    let place = |name: &str| intent.nics.iter().position(|nic| is_of(name, &file_stem(&nic.name)));
     let mut out: Vec<String> = Vec::new();
     // comments and blank lines belong to what follows them
     let mut waiting: Vec<&str> = Vec::new();
@@ -253,7 +254,7 @@ fn is_kept(words: &[&str]) -> bool {
 }
 
 fn stanzas(nic: &NicIntent, kept: &[String]) -> String {
-    let name = &nic.name;
+    let name = &file_stem(&nic.name);
     let label = nic.label.as_ref().map_or(String::new(), |label| format!(" ({label})"));
     let mut text = format!("# {name}{label}: {MARK}\nauto {name}\n");
     let mut once: Vec<String> = kept.to_vec();
