@@ -211,7 +211,7 @@ fn each_init_system_is_told_by_its_files() {
             ],
             Init::OpenRc,
         ),
-        (&[("etc/defaults/rc.conf", "")], Init::BsdRc),
+        (&[("etc/defaults/rc.conf", "# $FreeBSD$\n")], Init::BsdRc),
         (&[("etc/motd", "")], Init::Unknown),
     ] {
         let dir = tree(entries);
