@@ -12,6 +12,7 @@ pub mod os;
 pub mod packages;
 pub mod processes;
 pub mod python;
+mod shell;
 pub mod tools;
 #[cfg(test)]
 pub(crate) mod tree;

@@ -1,21 +1,30 @@
 //! What starts at boot, read from files as the init system itself would.
 //!
-//! One file per init system; each gives a [`Service`] by name. To add one: its file, a variant of [`Init`], a line in
-//! [`Services::named`] and in [`init_of`].
+//! Which init system boots the target is decided here; each has a file of its own that knows its scripts, links and
+//! variables. One more init system is a variant of [`Init`], a line in [`detect`] and in [`Services::named`], and
+//! that file. Nothing here judges whether a service ought to start.
 
+mod boot;
 mod openrc;
+mod presets;
 mod rc_conf;
 mod systemd;
 mod sysv;
+mod unit;
+mod units;
 mod upstart;
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::OnceLock;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
-use self::systemd::Units;
-use super::os::{Family, Os};
-use crate::exec::Cmd;
+pub use boot::Pulled;
+pub use unit::{Setting, Unit};
+
+use self::units::{Found, Units};
+use super::os::{Base, Family, Os};
 use crate::root::Root;
 
 /// The init system of a target.
@@ -63,45 +72,6 @@ pub struct Service {
     pub order: Option<Order>,
 }
 
-/// A systemd unit as systemd reads it: the file and its drop-ins in order.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Unit {
-    /// Every assignment in the order in which systemd applies them.
-    pub settings: Vec<Setting>,
-}
-
-/// One assignment of a unit file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting {
-    /// Section without brackets.
-    pub section: String,
-    /// Key.
-    pub key: String,
-    /// Value, continuation lines joined.
-    pub value: String,
-    /// File and line, such as `etc/systemd/system/nova-agent.service.d/10.conf:3`.
-    pub source: String,
-}
-
-impl Unit {
-    /// Returns the last assignment of a key that takes one value.
-    pub fn last(&self, section: &str, key: &str) -> Option<&Setting> {
-        self.settings.iter().rev().find(|s| s.section == section && s.key == key)
-    }
-
-    /// Returns the words of a key that takes a list; an empty assignment starts the list anew.
-    pub fn words(&self, section: &str, key: &str) -> Vec<&str> {
-        let mut words = Vec::new();
-        for setting in self.settings.iter().filter(|s| s.section == section && s.key == key) {
-            if setting.value.is_empty() {
-                words.clear();
-            }
-            words.extend(setting.value.split_whitespace());
-        }
-        words
-    }
-}
-
 /// The order of an init script.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Order {
@@ -126,156 +96,159 @@ pub struct State {
     pub main_pid: u32,
 }
 
-/// The services of a target.
+/// The services of a target. What is read of its directories is kept: ask one `Services` about one root only.
 #[derive(Debug)]
 pub struct Services {
     /// The init system that boots this target.
     pub init: Init,
-    /// Runlevels into which it boots, for System V scripts.
-    levels: Vec<u8>,
+    base: Base,
+    /// Whether systemd runs here and the root is its own.
+    is_running: bool,
     units: OnceLock<Units>,
+    boot: OnceLock<BTreeMap<String, Pulled>>,
 }
 
 impl Services {
     /// Looks at which init system boots the target.
     pub fn of(root: &Root, os: &Os) -> Self {
-        let init = init_of(root, os);
-        // an unreadable inittab is as good as none: the distribution's ways then hold
-        let levels = match init {
-            // systemd maps 2, 3 and 4 to multi-user.target and 5 to graphical.target (systemd-sysv-generator(8))
-            Init::Systemd => vec![2, 3, 4, 5],
-            _ => sysv::default_levels(root, os).unwrap_or_default(),
-        };
-        Self { init, levels, units: OnceLock::new() }
+        let is_running = root.path() == Path::new("/") && root.exists("run/systemd/system");
+        let init = if is_running { Init::Systemd } else { detect(root, os) };
+        Self { init, base: os.base, is_running, units: OnceLock::new(), boot: OnceLock::new() }
     }
 
     /// Returns the service of this name as the target's init system sees it, or `None` when it knows none. An init
-    /// script and a unit of one name are one service: the unit wins.
+    /// script and a unit of one name are one service: the unit wins. Of an alias the service is returned under its
+    /// own name.
     ///
     /// # Errors
     /// A file of it cannot be read.
     pub fn named(&self, root: &Root, name: &str) -> Result<Option<Service>> {
+        if name.is_empty() || name.contains('/') {
+            return Ok(None);
+        }
         match self.init {
-            Init::Systemd => match self.unit_service(root, name)? {
-                None => sysv::find(root, name, &self.levels),
-                found => Ok(found),
-            },
-            // upstart runs init scripts as well
-            Init::Upstart => match upstart::find(root, name)? {
-                None => sysv::find(root, name, &self.levels),
-                found => Ok(found),
-            },
-            Init::OpenRc => openrc::find(root, name),
-            Init::BsdRc => rc_conf::find(root, name),
-            Init::SysV | Init::Unknown => sysv::find(root, name, &self.levels),
+            Init::Systemd => {
+                let boot = self.reachable(root)?;
+                match systemd::named(root, self.units(root)?, boot, name)? {
+                    Some(service) => Ok(Some(service)),
+                    None => sysv::named(root, &sysv::Runner::Generator(boot), name),
+                }
+            }
+            Init::Upstart => {
+                let job = upstart::named(root, name)?;
+                if job.as_ref().is_some_and(|job| matches!(job.enabled, Enabled::Yes(_))) {
+                    return Ok(job);
+                }
+                // A script of the same name still runs by its own link, except the one that only calls the job.
+                let script = self.script(root, name)?.filter(|script| {
+                    let is_job = root
+                        .link_opt(&script.path)
+                        .is_ok_and(|to| to.is_some_and(|to| to.ends_with("/upstart-job")));
+                    job.is_none() || matches!(script.enabled, Enabled::Yes(_)) && !is_job
+                });
+                Ok(script.or(job))
+            }
+            Init::SysV => self.script(root, name),
+            Init::OpenRc => openrc::named(root, name),
+            Init::BsdRc => rc_conf::named(root, name),
+            Init::Unknown => Ok(None),
         }
     }
 
-    /// Returns a systemd unit by its full name (`network-online.target`) with its drop-ins, or `None` when there is
-    /// none or it is masked.
+    /// Returns a systemd unit by its full name (`network-online.target`) or an alias of it, with its drop-ins;
+    /// `None` when there is none, when it is masked, and where systemd does not boot the target.
     ///
     /// # Errors
     /// A file of it cannot be read.
     pub fn unit(&self, root: &Root, name: &str) -> Result<Option<Unit>> {
-        Ok(self.units(root)?.load(root, name)?.map(|(_, unit)| unit))
+        if self.init != Init::Systemd {
+            return Ok(None);
+        }
+        let units = self.units(root)?;
+        match units.find(root, name)? {
+            Found::Unit { id, path } => Ok(Some(units.load(root, &id, &path)?)),
+            Found::Nothing | Found::Masked(_) => Ok(None),
+        }
     }
 
-    /// Whether a boot pulls in a systemd unit, by its full name.
+    /// Returns the systemd units that a boot pulls in, by their own names; nothing where systemd does not boot the
+    /// target. Units that systemd makes of init scripts are not among them.
     ///
     /// # Errors
-    /// A unit file cannot be read.
-    pub fn is_pulled_in(&self, root: &Root, name: &str) -> Result<bool> {
-        Ok(self.init == Init::Systemd && self.units(root)?.reached(root)?.contains_key(name))
+    /// A directory of units cannot be read.
+    pub fn reachable(&self, root: &Root) -> Result<&BTreeMap<String, Pulled>> {
+        if let Some(boot) = self.boot.get() {
+            return Ok(boot);
+        }
+        let boot = match self.init {
+            Init::Systemd => boot::pulled(root, self.units(root)?)?,
+            _ => BTreeMap::new(),
+        };
+        Ok(self.boot.get_or_init(|| boot))
     }
 
-    /// Returns what the running init system says of a service; `None` when it is not systemd.
+    /// Returns what the running init system says of a service; `None` when it is not systemd or knows no such
+    /// service.
     ///
     /// # Errors
     /// `systemctl` fails or hangs.
     pub fn state(&self, name: &str) -> Result<Option<State>> {
-        if self.init != Init::Systemd {
-            return Ok(None);
-        }
-        let unit = format!("{name}.service");
-        let show = Cmd::new(&["systemctl", "show", "-p", "ActiveState,SubState,Result,MainPID", &unit]);
-        let Some(output) = show.output()? else { return Ok(None) };
-        if !output.status.success() {
-            bail!("running systemctl show {unit}: {}", output.stderr.trim());
-        }
-        let get = |key: &str| {
-            let line = output.stdout.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-            line.unwrap_or_default().to_owned()
-        };
-        Ok(Some(State {
-            active: get("ActiveState"),
-            sub: get("SubState"),
-            result: get("Result"),
-            main_pid: get("MainPID").parse().unwrap_or(0),
-        }))
+        if self.is_running { systemd::state(name) } else { Ok(None) }
     }
 
-    fn unit_service(&self, root: &Root, name: &str) -> Result<Option<Service>> {
-        let units = self.units(root)?;
-        let full = format!("{name}.service");
-        let service = |path: String, enabled, unit| Service {
-            name: name.to_owned(),
-            init: Init::Systemd,
-            path,
-            enabled,
-            unit,
-            order: None,
-        };
-        if let Some(by) = units.mask(root, &full)? {
-            let path = by.split(' ').next().unwrap_or_default().to_owned();
-            return Ok(Some(service(path, Enabled::Masked(by), None)));
-        }
-        let Some((path, unit)) = units.load(root, &full)? else { return Ok(None) };
-        let enabled = units.enabled(root, &full, &unit)?;
-        Ok(Some(service(path, enabled, Some(unit))))
+    fn script(&self, root: &Root, name: &str) -> Result<Option<Service>> {
+        let level = sysv::default_runlevel(root, self.base)?;
+        sysv::named(root, &sysv::Runner::Runlevel(level), name)
     }
 
     fn units(&self, root: &Root) -> Result<&Units> {
         if let Some(units) = self.units.get() {
             return Ok(units);
         }
-        let units = Units::of(root)?;
+        let units = Units::of(root, self.is_running)?;
         Ok(self.units.get_or_init(|| units))
     }
 }
 
-/// Tells the init system by what `sbin/init` is, and where that says nothing by the files that only one reads.
-fn init_of(root: &Root, os: &Os) -> Init {
-    if os.family == Family::FreeBsd {
-        return Init::BsdRc;
+/// Tells from files which init system boots a target: what the kernel would start, then what belongs to it alone.
+fn detect(root: &Root, os: &Os) -> Init {
+    match os.family {
+        Family::FreeBsd => return Init::BsdRc,
+        Family::Windows => return Init::Unknown,
+        Family::Linux => {}
     }
-    if root.exists("run/systemd/system") {
+    let any = |paths: &[&str]| paths.iter().any(|path| root.exists(path));
+    if init_program(root).is_some_and(|path| path.ends_with("systemd/systemd")) {
         return Init::Systemd;
     }
-    let program = root.resolve("sbin/init").ok().flatten().unwrap_or_default();
-    let has = |path: &str| root.exists(path);
-    let has_systemd = has("usr/lib/systemd/systemd") || has("lib/systemd/systemd");
-    match program.rsplit('/').next().unwrap_or_default() {
-        "systemd" => Init::Systemd,
-        "openrc-init" => Init::OpenRc,
-        "upstart" => Init::Upstart,
-        // Alpine and Gentoo start OpenRC from busybox's or sysvinit's init
-        _ if has("etc/runlevels") && (has("sbin/openrc") || has("sbin/rc") || has("usr/sbin/openrc")) => {
-            Init::OpenRc
-        }
-        _ if has("sbin/initctl") && has_jobs(root) => Init::Upstart,
-        // an image without sbin/init is started with init=
-        "" if has_systemd => Init::Systemd,
-        _ if has("etc/inittab") || has("etc/init.d") || has("etc/rc.d") => Init::SysV,
-        _ if has_systemd => Init::Systemd,
-        _ => Init::Unknown,
+    // OpenRC runs under busybox's or System V's init, or its own.
+    if any(&["etc/runlevels"]) && any(&["sbin/openrc", "usr/bin/openrc", "sbin/rc", "sbin/openrc-run"]) {
+        return Init::OpenRc;
     }
+    // etc/init alone says nothing: packages leave jobs behind.
+    if any(&["sbin/initctl"]) && any(&["etc/init/rc.conf", "etc/init/rc-sysinit.conf", "etc/init/rcS.conf"]) {
+        return Init::Upstart;
+    }
+    if any(&["etc/inittab"]) || any(&["sbin/init"]) && any(&["etc/init.d"]) {
+        return Init::SysV;
+    }
+    // A tree without an init program at all, such as that of a container, or one that an initramfs starts.
+    if any(&["usr/lib/systemd/systemd", "lib/systemd/systemd"]) { Init::Systemd } else { Init::Unknown }
 }
 
-/// Whether upstart has its jobs; Debian keeps an empty etc/init for packages that bring some.
-fn has_jobs(root: &Root) -> bool {
-    root.exists("etc/init/rc.conf")
-        || root.exists("etc/init/rc-sysinit.conf")
-        || root.exists("etc/init/rcS.conf")
+/// The program that the kernel starts, links followed as far as they lead.
+fn init_program(root: &Root) -> Option<String> {
+    for path in ["sbin/init", "etc/init", "bin/init"] {
+        match root.resolve(path) {
+            Ok(Some(real)) => return Some(real),
+            // A link that leads nowhere still tells what is meant to boot.
+            _ => match root.link_opt(path) {
+                Ok(Some(text)) => return Some(text),
+                _ => continue,
+            },
+        }
+    }
+    None
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
 //! Versions of installed packages, read from the package manager's own files; its programs are not run.
 //!
-//! dpkg, apk, pacman and portage keep text. rpm keeps a database of its own in three formats; in all of them a
-//! package's header holds name, version and release as adjacent strings (rpm, `lib/header.c`: the data of a header
-//! in the order of its tags), and those are searched for. That is a search, not a query: a record that was removed
-//! and not yet overwritten is found as well. So it serves to say which version, not that a file is there.
+//! dpkg, apk, pacman and portage keep text, FreeBSD's pkg an SQLite database, rpm a database in one of three formats
+//! (`rpm`). One more package manager is a function in the list of [`find`]. A version is what the manager has on
+//! record, which is no proof that a file is there.
 
-use std::io::{Read, Seek, SeekFrom};
+mod rpm;
+mod sqlite;
 
 use anyhow::{Context, Result};
-use memchr::memmem;
 
+use self::sqlite::{Database, Value};
 use crate::root::{READ_MAX, Root};
 
 /// An installed package.
@@ -23,29 +23,15 @@ pub struct Package {
     pub source: String,
 }
 
-/// Where rpm's database can be: Berkeley DB, sqlite, ndb; Fedora and SUSE moved it below usr.
-const RPM_DATABASES: [&str; 6] = [
-    "var/lib/rpm/rpmdb.sqlite",
-    "var/lib/rpm/Packages.db",
-    "var/lib/rpm/Packages",
-    "usr/lib/sysimage/rpm/rpmdb.sqlite",
-    "usr/lib/sysimage/rpm/Packages.db",
-    "usr/lib/sysimage/rpm/Packages",
-];
-
-/// How much of rpm's database is searched, in bytes; a large server's has 150 MiB.
-const SEARCHED_MAX: u64 = 256 << 20;
-/// How much is searched at a time, in bytes.
-const CHUNK: usize = 1 << 20;
-/// The longest name, version and release together, in bytes.
-const RECORD_MAX: usize = 512;
+/// How much of a package's row in FreeBSD's database is read, in bytes: origin, name and version come first.
+const ROW_MAX: usize = 1024;
 
 /// Returns the installed package of this name, or `None`.
 ///
 /// # Errors
 /// The package manager's files cannot be read.
 pub fn find(root: &Root, name: &str) -> Result<Option<Package>> {
-    for look in [dpkg, apk, pacman, portage, rpm, yum_log] {
+    for look in [dpkg, apk, pacman, portage, freebsd_pkg, rpm::find, yum_log] {
         if let Some((version, source)) = look(root, name)? {
             return Ok(Some(Package { name: name.to_owned(), version, source }));
         }
@@ -102,14 +88,20 @@ fn directory(root: &Root, dir: &str, name: &str) -> Result<Found> {
     Ok(entries.find_map(|entry| Some((version(&entry.name)?, format!("{dir}/{}", entry.name)))))
 }
 
-fn rpm(root: &Root, name: &str) -> Result<Found> {
-    for path in RPM_DATABASES {
-        let Some((mut file, size)) = root.open_file(path)? else { continue };
-        if let Some(version) = search(&mut file, size, name).with_context(|| format!("reading {path}"))? {
-            return Ok(Some((version, path.to_owned())));
-        }
-    }
-    Ok(None)
+fn freebsd_pkg(root: &Root, name: &str) -> Result<Found> {
+    let path = "var/db/pkg/local.sqlite";
+    let Some((file, size)) = root.open_file(path)? else { return Ok(None) };
+    let found = Database::open(file, size).and_then(|mut database| {
+        database.find("packages", ROW_MAX, |row| match row {
+            // id, origin, name, version, … (pkg, libpkg/pkgdb.c)
+            [_, _, Value::Bytes(of), Value::Bytes(version), ..] if *of == name.as_bytes() => {
+                Some(String::from_utf8_lossy(version).into_owned())
+            }
+            _ => None,
+        })
+    });
+    let version = found.with_context(|| format!("reading {path}"))?;
+    Ok(version.map(|version| (version, path.to_owned())))
 }
 
 /// Where rpm's database is gone, yum's log still says what it did last to a package.
@@ -131,49 +123,9 @@ fn yum_log(root: &Root, name: &str) -> Result<Found> {
     Ok(last.map(|version| (version, path.to_owned())))
 }
 
-/// Returns the last `NAME\0VERSION\0RELEASE\0`: newer records are usually behind older ones.
-fn search(file: &mut (impl Read + Seek), size: u64, name: &str) -> Result<Option<String>> {
-    let needle = [name.as_bytes(), b"\0"].concat();
-    let finder = memmem::Finder::new(&needle);
-    let mut found = None;
-    let mut at = 0;
-    let mut chunk = Vec::with_capacity(CHUNK + RECORD_MAX);
-    while at < size.min(SEARCHED_MAX) {
-        file.seek(SeekFrom::Start(at))?;
-        chunk.clear();
-        // chunks overlap by one record, so that none is cut in two
-        let read = (&mut *file).take((CHUNK + RECORD_MAX) as u64).read_to_end(&mut chunk)?;
-        if read == 0 {
-            break;
-        }
-        for start in finder.find_iter(&chunk).filter(|start| *start < CHUNK) {
-            let is_word = start == 0 || chunk[start - 1] == 0;
-            found = Some(&chunk[start + needle.len()..]).filter(|_| is_word).and_then(version).or(found);
-        }
-        at += CHUNK as u64;
-    }
-    Ok(found)
-}
-
-/// Reads `VERSION\0RELEASE\0`.
-fn version(bytes: &[u8]) -> Option<String> {
-    let mut words = bytes.get(..bytes.len().min(RECORD_MAX))?.split(|&b| b == 0);
-    let word = |word: &[u8]| {
-        let is_sound = |b: &u8| b.is_ascii_alphanumeric() || b"._~^+".contains(b);
-        (!word.is_empty() && word.iter().all(is_sound)).then(|| String::from_utf8_lossy(word).into_owned())
-    };
-    let version = word(words.next()?)?;
-    let release = word(words.next()?)?;
-    // a release that is not followed by its end is the cut end of the chunk
-    words.next()?;
-    version.starts_with(|c: char| c.is_ascii_digit()).then(|| format!("{version}-{release}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-    use std::io::Cursor;
 
     fn found(path: &str, text: &[u8]) -> Option<(String, String)> {
         let dir = tempfile::tempdir().unwrap();
@@ -192,11 +144,6 @@ mod tests {
             ("lib/apk/db/installed", apk.as_bytes(), "2.1.25-r0"),
             ("var/lib/pacman/local/nova-agent-2.1.25-1/desc", b"", "2.1.25-1"),
             ("var/db/pkg/app-emulation/nova-agent-2.1.25/CONTENTS", b"", "2.1.25"),
-            (
-                "var/lib/rpm/Packages",
-                b"\x8e\xad\xe8C\0nova-agent\x002.1.25\x001.el7\0Agent\0",
-                "2.1.25-1.el7",
-            ),
         ] {
             assert_eq!(found(path, text).map(|f| f.0).as_deref(), Some(version), "{path}");
         }
@@ -214,34 +161,5 @@ mod tests {
     fn a_package_that_was_removed_is_none() {
         let text = "Package: nova-agent\nStatus: deinstall ok config-files\nVersion: 2.1.25-1\n";
         assert_eq!(found("var/lib/dpkg/status", text.as_bytes()), None);
-    }
-
-    #[test]
-    fn other_names_and_loose_strings_are_no_package() {
-        for text in [
-            &b"\0python3-nova-agent\x002.1\x001\0"[..],
-            b"\0nova-agent\0see the manual\x001\0",
-            b"\0nova-agent\x002.1\0",
-        ] {
-            assert_eq!(found("var/lib/rpm/Packages", text), None, "{}", String::from_utf8_lossy(text));
-        }
-    }
-
-    #[test]
-    fn a_record_across_two_chunks_is_found() {
-        for start in [CHUNK - 20, CHUNK - 11, CHUNK - 1, CHUNK, CHUNK + 1] {
-            let mut bytes = vec![0; start];
-            bytes.extend(b"\0nova-agent\x002.1.25\x001.el7\0x");
-            let size = bytes.len() as u64;
-            let found = search(&mut Cursor::new(bytes), size, "nova-agent").unwrap();
-            assert_eq!(found.as_deref(), Some("2.1.25-1.el7"), "{start}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_searched_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            version(&bytes);
-        }
     }
 }

@@ -1,84 +1,208 @@
-//! FreeBSD's rc: rc(8), rc.conf(5), rc.subr(8).
+//! FreeBSD services: scripts in etc/rc.d and usr/local/etc/rc.d, switched by variables of rc.conf (rc.subr(8)).
 
 use anyhow::Result;
 
-use super::{Enabled, Init, Service};
-use crate::root::Root;
+use super::{Enabled, Init, Order, Service};
+use crate::facts::shell;
+use crate::root::{Kind, Root};
 
-/// Where scripts are.
-const DIRS: [&str; 2] = ["etc/rc.d", "usr/local/etc/rc.d"];
-/// Where variables are set, the last one wins.
-const FILES: [&str; 3] = ["etc/defaults/rc.conf", "etc/rc.conf", "etc/rc.conf.local"];
+const SCRIPT_DIRS: [&str; 2] = ["etc/rc.d", "usr/local/etc/rc.d"];
 
-/// Returns the script of this name, or `None`.
-pub(super) fn find(root: &Root, name: &str) -> Result<Option<Service>> {
-    for dir in DIRS {
+/// The files with the variables of every service, in the order in which they are read: the last assignment counts.
+const VARIABLES: [&str; 4] =
+    ["etc/defaults/rc.conf", "etc/defaults/vendor.conf", "etc/rc.conf", "etc/rc.conf.local"];
+
+/// Returns the service of this name; `None` where there is no script of it.
+///
+/// # Errors
+/// A file of it cannot be read.
+pub(super) fn named(root: &Root, name: &str) -> Result<Option<Service>> {
+    for dir in SCRIPT_DIRS {
         let path = format!("{dir}/{name}");
-        let Some(script) = root.text_opt(&path)? else { continue };
-        let variable = variable(&script, name);
-        let own = format!("etc/rc.conf.d/{name}");
-        let mut enabled = Enabled::No(format!("etc/rc.conf: no {variable}"));
-        for file in FILES.into_iter().chain([own.as_str()]) {
-            let Some(text) = root.text_opt(file)? else { continue };
-            for (number, line) in text.lines().enumerate() {
-                if let Some(value) = assigned(line, &variable) {
-                    let source = format!("{file}:{}", number + 1);
-                    enabled = if is_yes(value) {
-                        Enabled::Yes(source)
-                    } else {
-                        Enabled::No(format!("{source}: {}", line.trim()))
-                    };
-                }
-            }
-        }
+        let Some(stat) = root.stat_opt(&path)?.filter(|stat| stat.kind == Kind::File) else { continue };
+        let text = root.text_opt(&path)?.unwrap_or_default();
+        let script = Script::of(&text, name);
+        let enabled = if stat.mode & 0o111 == 0 {
+            Enabled::No(format!("{path} may not be executed"))
+        } else {
+            script.enabled(root, &path)?
+        };
+        let order = Some(script.order);
         let name = name.to_owned();
-        return Ok(Some(Service { name, init: Init::BsdRc, path, enabled, unit: None, order: None }));
+        return Ok(Some(Service { name, init: Init::BsdRc, path, enabled, unit: None, order }));
     }
     Ok(None)
 }
 
-/// Returns the variable that switches a script on: its `rcvar`, with `${name}` filled in, else `NAME_enable`.
-fn variable(script: &str, file: &str) -> String {
-    let lines = || script.lines().map(str::trim);
-    let name = lines().find_map(|line| assigned(line, "name")).unwrap_or(file);
-    match lines().find_map(|line| assigned(line, "rcvar")) {
-        Some(rcvar) if !rcvar.contains('`') && !rcvar.contains("$(") => {
-            rcvar.replace("${name}", name).replace("$name", name)
+/// What an rc.d script says of itself.
+#[derive(Debug, PartialEq, Eq)]
+struct Script {
+    /// `$name`, under which etc/rc.conf.d may have a file of it.
+    name: String,
+    /// The variable that switches it; without one it always runs.
+    switch: Option<String>,
+    /// The value that the script gives the variable when no file does.
+    default: Option<String>,
+    order: Order,
+}
+
+impl Script {
+    fn of(text: &str, file_name: &str) -> Self {
+        let name = shell::last(text, "name").map_or_else(|| file_name.to_owned(), |name| name.value);
+        let switch = shell::last(text, "rcvar").map(|switch| match switch.value.as_str() {
+            // `rcvar=`set_rcvar`` and `rcvar=$(set_rcvar)`: FreeBSD 8 and before
+            value if value.contains("set_rcvar") => format!("{name}_enable"),
+            value => value.replace("${name}", &name).replace("$name", &name),
+        });
+        let default = switch.as_ref().and_then(|switch| default_of(text, switch));
+        let mut order = Order::default();
+        for line in text.lines() {
+            let Some((key, words)) = line.strip_prefix("# ").and_then(|line| line.split_once(':')) else {
+                continue;
+            };
+            let words = words.split_whitespace().map(str::to_owned);
+            match key {
+                "REQUIRE" => order.after.extend(words),
+                "PROVIDE" => order.provides.extend(words),
+                _ => {}
+            }
         }
-        _ => format!("{}_enable", name.replace('-', "_")),
+        Self { name, switch, default, order }
+    }
+
+    fn enabled(&self, root: &Root, path: &str) -> Result<Enabled> {
+        let Some(switch) = &self.switch else {
+            return Ok(Enabled::Yes(path.to_owned())); // no rcvar: it always runs
+        };
+        let own = ["etc/rc.conf.d", "usr/local/etc/rc.conf.d"].map(|dir| format!("{dir}/{}", self.name));
+        let mut said = None;
+        for file in VARIABLES.into_iter().chain(own.iter().map(String::as_str)) {
+            let text = root.text_opt(file)?.unwrap_or_default();
+            if let Some(found) = shell::last(&text, switch) {
+                said = Some((found.value, format!("{file}:{}", found.line)));
+            }
+        }
+        let default = || Some((self.default.clone()?, path.to_owned()));
+        let Some((value, source)) = said.or_else(default) else {
+            return Ok(Enabled::No(format!("{switch} is not set in etc/rc.conf")));
+        };
+        Ok(match is_yes(&value) {
+            true => Enabled::Yes(source),
+            false => Enabled::No(format!("{source}: {switch}=\"{value}\"")),
+        })
     }
 }
 
-fn assigned<'l>(line: &'l str, variable: &str) -> Option<&'l str> {
-    let value = line.trim().strip_prefix(variable)?.strip_prefix('=')?;
-    let value = value.trim_start();
-    Some(match value.as_bytes().first() {
-        Some(quote @ (b'"' | b'\'')) => value[1..].split(char::from(*quote)).next().unwrap_or_default(),
-        _ => value.split([' ', '\t', ';', '#']).next().unwrap_or_default(),
-    })
+/// `: ${nova_agent_enable:="NO"}` or `${nova_agent_enable:-NO}`
+fn default_of(text: &str, switch: &str) -> Option<String> {
+    for operator in [":=", ":-", "=", "-"] {
+        let start = format!("${{{switch}{operator}");
+        if let Some((_, rest)) = text.split_once(&start) {
+            let (value, _) = rest.split_once('}')?;
+            return Some(value.trim_matches(['"', '\'']).to_owned());
+        }
+    }
+    None
 }
 
-/// rc.subr's `checkyesno`.
+/// checkyesno of rc.subr.
 fn is_yes(value: &str) -> bool {
     ["yes", "true", "on", "1"].iter().any(|yes| value.eq_ignore_ascii_case(yes))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
-    #[test]
-    fn the_variable_is_the_scripts_own() {
-        assert_eq!(variable("name=novaagent\nrcvar=nova_agent_enable\n", "nova-agent"), "nova_agent_enable");
-        assert_eq!(variable("name=\"x\"\nrcvar=\"${name}_enable\"\n", "y"), "x_enable");
-        assert_eq!(variable("name=\"novaagent\"\nrcvar=`set_rcvar`\n", "nova-agent"), "novaagent_enable");
-        assert_eq!(variable("", "nova-agent"), "nova_agent_enable");
+    use super::*;
+    use crate::facts::tree::Tree;
+    use proptest::prelude::*;
+
+    const SCRIPT: &str = "#!/bin/sh\n# PROVIDE: novaagent\n# BEFORE: netif\n# REQUIRE: FILESYSTEMS xenguest\n\
+        . /etc/rc.subr\nname=\"novaagent\"\nrcvar=\"nova_agent_enable\"\nload_rc_config $name\n";
+
+    fn service(script: &str, files: &[(&str, &str)]) -> Service {
+        let path = "usr/local/etc/rc.d/nova-agent";
+        let tree = Tree::of(&[&[(path, script)], files].concat());
+        std::fs::set_permissions(tree.path().join(path), PermissionsExt::from_mode(0o755)).unwrap();
+        named(&tree.root(), "nova-agent").unwrap().unwrap()
     }
 
     #[test]
-    fn values_are_read_with_their_quotes() {
-        assert_eq!(assigned("a_enable=\"YES\" # on", "a_enable"), Some("YES"));
-        assert_eq!(assigned("a_enable=NO # off", "a_enable"), Some("NO"));
-        assert_eq!(assigned("ba_enable=YES", "a_enable"), None);
+    fn the_last_assignment_of_the_variable_counts() {
+        let yes = |text: &str| Enabled::Yes(text.to_owned());
+        let no = |text: &str| Enabled::No(text.to_owned());
+        let rows: [(&[(&str, &str)], Enabled); 7] = [
+            (&[], no("nova_agent_enable is not set in etc/rc.conf")),
+            (&[("etc/rc.conf", "a=b\nnova_agent_enable=\"YES\"\n")], yes("etc/rc.conf:2")),
+            (
+                &[("etc/rc.conf", "#nova_agent_enable=\"YES\"\n")],
+                no("nova_agent_enable is not set in etc/rc.conf"),
+            ),
+            (
+                &[("etc/rc.conf", "nova_agent_enable=YES\nnova_agent_enable=no\n")],
+                no("etc/rc.conf:2: nova_agent_enable=\"no\""),
+            ),
+            (
+                &[
+                    ("etc/defaults/rc.conf", "nova_agent_enable=NO\n"),
+                    ("etc/rc.conf", "nova_agent_enable=NO\n"),
+                    ("etc/rc.conf.local", "nova_agent_enable='on'\n"),
+                ],
+                yes("etc/rc.conf.local:1"),
+            ),
+            (
+                &[
+                    ("etc/rc.conf", "nova_agent_enable=YES\n"),
+                    ("etc/rc.conf.d/novaagent", "nova_agent_enable=NO\n"),
+                ],
+                no("etc/rc.conf.d/novaagent:1: nova_agent_enable=\"NO\""),
+            ),
+            (
+                &[("etc/rc.conf", "nova_agent_enable=maybe\n")],
+                no("etc/rc.conf:1: nova_agent_enable=\"maybe\""),
+            ),
+        ];
+        for (files, expected) in rows {
+            assert_eq!(service(SCRIPT, files).enabled, expected, "{files:?}");
+        }
+    }
+
+    #[test]
+    fn the_switch_is_what_the_script_says() {
+        let path = "usr/local/etc/rc.d/nova-agent";
+        for (script, expected) in [
+            ("name=x\nrcvar=`set_rcvar`\n: ${x_enable:=\"YES\"}\n", Enabled::Yes(path.to_owned())),
+            (
+                "name=x\nrcvar=\"${name}_enable\"\n: ${x_enable:=NO}\n",
+                Enabled::No(format!("{path}: x_enable=\"NO\"")),
+            ),
+            ("name=x\n", Enabled::Yes(path.to_owned())),
+        ] {
+            assert_eq!(service(script, &[]).enabled, expected);
+        }
+    }
+
+    #[test]
+    fn the_order_is_in_the_comments() {
+        let order = service(SCRIPT, &[]).order.unwrap();
+        assert_eq!(
+            (order.after, order.provides),
+            (vec!["FILESYSTEMS".to_owned(), "xenguest".to_owned()], vec!["novaagent".to_owned()])
+        );
+    }
+
+    #[test]
+    fn a_script_that_may_not_be_executed_does_not_run() {
+        let tree = Tree::of(&[("etc/rc.d/a", SCRIPT), ("etc/rc.conf", "nova_agent_enable=YES\n")]);
+        let service = named(&tree.root(), "a").unwrap().unwrap();
+        assert_eq!(service.enabled, Enabled::No("etc/rc.d/a may not be executed".to_owned()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_script_is_read(text in "[a-c$`{}:=\"\n# ]{0,60}") {
+            Script::of(&format!("name=a\nrcvar=a\n{text}"), "x");
+        }
     }
 }

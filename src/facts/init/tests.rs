@@ -1,221 +1,322 @@
-//! Enablement on small trees, one per init system and spelling.
+//! Which init system boots a tree, and what it makes of the agent's service: small trees in real-world spellings.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
 
-/// Makes a tree: `path` → text, or `-> target`.
-fn tree(entries: &[(&str, &str)]) -> tempfile::TempDir {
+/// Makes a tree: path → text, `-> target` for a link; scripts (text with `#!`) may be executed.
+pub(super) fn tree(entries: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (path, text) in entries {
         let path = dir.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        match text.strip_prefix("-> ") {
-            Some(target) => symlink(target, path).unwrap(),
-            None => std::fs::write(path, text).unwrap(),
+        if let Some(target) = text.strip_prefix("-> ") {
+            symlink(target, path).unwrap();
+            continue;
+        }
+        std::fs::write(&path, text).unwrap();
+        if text.starts_with("#!") {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
         }
     }
     dir
 }
 
-fn service(entries: &[(&str, &str)]) -> Option<Service> {
+fn look(entries: &[(&str, &str)]) -> (Init, Option<Service>) {
     let dir = tree(entries);
     let root = Root::open(dir.path()).unwrap();
-    Services::of(&root, &Os::of(&root)).named(&root, "nova-agent").unwrap()
+    let services = Services::of(&root, &Os::of(&root));
+    (services.init, services.named(&root, "nova-agent").unwrap())
 }
 
-const SYSTEMD: [(&str, &str); 6] = [
-    ("usr/lib/systemd/systemd", ""),
-    ("sbin/init", "-> ../usr/lib/systemd/systemd"),
-    ("etc/systemd/system/default.target", "-> /usr/lib/systemd/system/multi-user.target"),
-    ("usr/lib/systemd/system/multi-user.target", "[Unit]\nRequires=basic.target\n"),
-    ("usr/lib/systemd/system/graphical.target", "[Unit]\nRequires=multi-user.target\n"),
-    ("usr/lib/systemd/system/basic.target", "[Unit]\nWants=sockets.target\n"),
-];
-const UNIT: (&str, &str) = (
-    "usr/lib/systemd/system/nova-agent.service",
-    "[Service]\nExecStart=/x\n[Install]\nWantedBy=multi-user.target\n",
-);
-const WANTS: (&str, &str) = (
-    "etc/systemd/system/multi-user.target.wants/nova-agent.service",
-    "-> /usr/lib/systemd/system/nova-agent.service",
-);
-
-fn enabled_under_systemd(entries: &[(&str, &str)]) -> Enabled {
-    service(&[&SYSTEMD[..], entries].concat()).unwrap().enabled
-}
+const SCRIPT: &str = "#!/bin/sh\n# chkconfig: 2345 15 85\n### BEGIN INIT INFO\n# Provides: Nova-Agent\n\
+    # Required-Start: $remote_fs xe-linux-distribution\n# Should-Start: x\n# Default-Start: 2 3 4 5\n### END INIT INFO\n";
+const UNIT: &str = "[Service]\nExecStart=/x\n[Install]\nWantedBy=multi-user.target\n";
+const MULTI_USER: &str = "[Unit]\nRequires=basic.target\n";
 
 #[test]
-fn a_link_in_a_target_that_boots_is_enabled() {
-    assert_eq!(enabled_under_systemd(&[UNIT, WANTS]), Enabled::Yes(WANTS.0.to_owned()));
-}
-
-#[test]
-fn no_link_is_not_enabled_and_the_unit_says_where_it_belongs() {
-    let Enabled::No(why) = enabled_under_systemd(&[UNIT]) else { panic!() };
-    assert_eq!(why, "no link in etc/systemd/system/multi-user.target.wants");
-}
-
-#[test]
-fn a_link_in_a_target_that_does_not_boot_is_not_enabled() {
-    let link = (
-        "etc/systemd/system/graphical.target.wants/nova-agent.service",
-        "-> /usr/lib/systemd/system/nova-agent.service",
-    );
-    let Enabled::No(why) = enabled_under_systemd(&[UNIT, link]) else { panic!() };
-    assert!(why.contains("the boot does not come by graphical.target"), "{why}");
-    let graphical = ("etc/systemd/system/default.target", "-> /usr/lib/systemd/system/graphical.target");
-    let mut entries = SYSTEMD.to_vec();
-    entries.retain(|(path, _)| !path.ends_with("default.target"));
-    entries.extend([graphical, UNIT, link]);
-    assert_eq!(service(&entries).unwrap().enabled, Enabled::Yes(link.0.to_owned()));
-}
-
-#[test]
-fn what_a_vendor_wants_is_enabled_without_a_link_in_etc() {
-    let link = ("usr/lib/systemd/system/basic.target.wants/nova-agent.service", "-> ../nova-agent.service");
-    assert_eq!(enabled_under_systemd(&[UNIT, link]), Enabled::Yes(link.0.to_owned()));
-    let target = ("usr/lib/systemd/system/sockets.target", "[Unit]\nWants=nova-agent.service\n");
-    assert_eq!(enabled_under_systemd(&[UNIT, target]), Enabled::Yes(format!("{}:2", target.0)));
-}
-
-#[test]
-fn masks_are_told_whatever_their_form() {
-    let link = ("etc/systemd/system/nova-agent.service", "-> /dev/null");
-    assert_eq!(
-        enabled_under_systemd(&[UNIT, WANTS, link]),
-        Enabled::Masked(format!("{} -> /dev/null", link.0))
-    );
-    let empty = ("etc/systemd/system/nova-agent.service", "");
-    assert_eq!(enabled_under_systemd(&[UNIT, WANTS, empty]), Enabled::Masked(empty.0.to_owned()));
-}
-
-#[test]
-fn a_dangling_link_still_starts_what_stands_elsewhere() {
-    // the package moved its unit from /lib to /usr/lib; systemd looks at the link's name only
-    let link = (
-        "etc/systemd/system/multi-user.target.wants/nova-agent.service",
-        "-> /lib/systemd/system/nova-agent.service",
-    );
-    assert_eq!(enabled_under_systemd(&[UNIT, link]), Enabled::Yes(link.0.to_owned()));
-}
-
-#[test]
-fn an_alias_is_the_unit_that_it_leads_to() {
-    let real = ("usr/lib/systemd/system/python3-nova-agent.service", "[Service]\nExecStart=/y\n");
-    let alias =
-        ("etc/systemd/system/nova-agent.service", "-> /usr/lib/systemd/system/python3-nova-agent.service");
-    let wants = ("etc/systemd/system/multi-user.target.wants/python3-nova-agent.service", "-> x");
-    let service = service(&[&SYSTEMD[..], &[real, alias, wants]].concat()).unwrap();
-    assert_eq!((service.path.as_str(), service.enabled), (real.0, Enabled::Yes(wants.0.to_owned())));
-}
-
-#[test]
-fn drop_ins_come_in_order_and_the_first_directory_wins() {
-    let entries = [
-        UNIT,
-        ("usr/lib/systemd/system/nova-agent.service.d/10-a.conf", "[Service]\nRestart=no\n"),
-        ("etc/systemd/system/nova-agent.service.d/10-a.conf", "[Service]\nRestart=always\n"),
-        ("etc/systemd/system/nova-agent.service.d/20-b.conf", "[Service]\nTimeoutStartSec=30\n"),
-        ("etc/systemd/system/nova-agent.service.d/notes.txt", "[Service]\nRestart=no\n"),
-        ("etc/systemd/system/nova-.service.d/15-prefix.conf", "[Service]\nGroup=y\nTimeoutStartSec=9\n"),
-        ("etc/systemd/system/service.d/05-all.conf", "[Service]\nRestart=on-failure\nUser=x\n"),
-    ];
-    let unit = service(&[&SYSTEMD[..], &entries].concat()).unwrap().unit.unwrap();
-    let last = |key| unit.last("Service", key).map(|s| s.value.as_str());
-    assert_eq!(
-        (last("Restart"), last("TimeoutStartSec"), last("User"), last("Group")),
-        (Some("always"), Some("30"), Some("x"), Some("y"))
-    );
-}
-
-#[test]
-fn an_init_script_under_systemd_is_started_by_its_links_unless_a_unit_has_its_name() {
-    let script = ("etc/init.d/nova-agent", "#!/bin/sh\n");
-    let link = ("etc/rc.d/rc3.d/S15nova-agent", "-> ../init.d/nova-agent");
-    let found = service(&[&SYSTEMD[..], &[script, link]].concat()).unwrap();
-    assert_eq!((found.init, found.enabled), (Init::SysV, Enabled::Yes(link.0.to_owned())));
-    let found = service(&[&SYSTEMD[..], &[script, link, UNIT]].concat()).unwrap();
-    assert_eq!(found.init, Init::Systemd);
-    assert!(matches!(found.enabled, Enabled::No(_)));
-}
-
-#[test]
-fn hostile_units_end() {
-    let loops = [
-        ("etc/systemd/system/a.service", "-> b.service"),
-        ("etc/systemd/system/b.service", "-> a.service"),
-        ("etc/systemd/system/nova-agent.service", "-> a.service"),
-    ];
-    assert_eq!(service(&[&SYSTEMD[..], &loops].concat()), None);
-}
-
-#[test]
-fn a_script_is_enabled_in_the_runlevel_that_boots() {
-    let script = ("etc/init.d/nova-agent", "#!/bin/sh\n");
-    let redhat = ("etc/redhat-release", "CentOS release 5.11 (Final)\n");
-    let debian = ("etc/debian_version", "6.0.10\n");
-    let inittab = |level: &'static str| ("etc/inittab", level);
-    let s3 = ("etc/rc.d/rc3.d/S15nova-agent", "-> ../init.d/nova-agent");
-    let k3 = ("etc/rc.d/rc3.d/K85nova-agent", "-> ../init.d/nova-agent");
-    let s2 = ("etc/rc2.d/S02nova-agent", "-> ../init.d/nova-agent");
-    let yes = |link: (&str, &str)| Some(Enabled::Yes(link.0.to_owned()));
-    let enabled = |entries: &[(&str, &str)]| service(entries).map(|s| s.enabled);
-    assert_eq!(enabled(&[script, redhat, inittab("# id:5:initdefault:\nid:3:initdefault:\n"), s3]), yes(s3));
-    assert!(matches!(enabled(&[script, redhat, inittab("id:5:initdefault:\n"), s3]), Some(Enabled::No(_))));
-    assert!(matches!(enabled(&[script, redhat, k3]), Some(Enabled::No(_))));
-    assert_eq!(enabled(&[script, debian, s2]), yes(s2));
-    assert_eq!(enabled(&[redhat, s3]), None);
-}
-
-#[test]
-fn the_order_of_a_script_is_its_numbers_and_its_header() {
-    let script = (
-        "etc/init.d/nova-agent",
-        "### BEGIN INIT INFO\n# Provides: nova-agent\n# Required-Start: xe-linux-distribution\n### END INIT INFO\n",
-    );
-    let s2 = ("etc/rc2.d/S20nova-agent", "-> ../init.d/nova-agent");
-    let s3 = ("etc/rc3.d/S20nova-agent", "-> ../init.d/nova-agent");
-    let order = service(&[script, ("etc/debian_version", "6.0\n"), s2, s3]).unwrap().order.unwrap();
-    assert_eq!(order.starts, [("etc/rc2.d".to_owned(), 20), ("etc/rc3.d".to_owned(), 20)]);
-    assert_eq!(order.after, ["xe-linux-distribution"]);
-}
-
-#[test]
-fn each_init_system_is_told_by_its_files() {
-    for (entries, init) in [
+fn each_distribution_starts_the_agent_in_its_own_way() {
+    type Row = (&'static str, &'static [(&'static str, &'static str)], Init, Init, &'static str);
+    let table: [Row; 14] = [
         (
+            "CentOS 5",
             &[
-                ("usr/lib/systemd/systemd", ""),
-                ("sbin/init", "-> ../lib/systemd/systemd"),
-                ("lib", "-> usr/lib"),
-            ][..],
-            Init::Systemd,
-        ),
-        (&[("usr/lib/systemd/systemd", "")], Init::Systemd),
-        (
-            &[("sbin/init", "x"), ("sbin/initctl", ""), ("etc/init/rc.conf", ""), ("etc/inittab", "")],
-            Init::Upstart,
-        ),
-        (&[("sbin/init", "x"), ("etc/inittab", ""), ("etc/init.d/x", "")], Init::SysV),
-        (
-            &[("sbin/init", "x"), ("sbin/initctl", ""), ("etc/init/x.conf", ""), ("etc/init.d/x", "")],
+                ("etc/redhat-release", "CentOS release 5.11 (Final)\n"),
+                ("sbin/init", "#!elf"),
+                ("etc/inittab", "# comment\nid:3:initdefault:\nsi::sysinit:/etc/rc.d/rc.sysinit\n"),
+                ("etc/init.d", "-> rc.d/init.d"),
+                ("etc/rc.d/init.d/nova-agent", SCRIPT),
+                ("etc/rc3.d", "-> rc.d/rc3.d"),
+                ("etc/rc.d/rc3.d/S15nova-agent", "-> ../init.d/nova-agent"),
+            ],
             Init::SysV,
+            Init::SysV,
+            "etc/rc.d/rc3.d/S15nova-agent",
         ),
         (
+            "CentOS 6",
             &[
+                ("etc/redhat-release", "CentOS release 6.10 (Final)\n"),
+                ("sbin/init", "#!elf"),
+                ("sbin/initctl", "#!elf"),
+                ("etc/init/rc.conf", "start on runlevel [0123456]\n"),
+                ("etc/inittab", "id:3:initdefault:\n"),
+                ("etc/rc.d/init.d/nova-agent", SCRIPT),
+                ("etc/rc.d/rc3.d/S15nova-agent", "-> ../init.d/nova-agent"),
+            ],
+            Init::Upstart,
+            Init::SysV,
+            "etc/rc.d/rc3.d/S15nova-agent",
+        ),
+        (
+            "CentOS 7, unit",
+            &[
+                ("usr/lib/os-release", "ID=centos\nVERSION_ID=7\n"),
+                ("etc/os-release", "-> ../usr/lib/os-release"),
+                ("usr/lib/systemd/systemd", "#!elf"),
+                ("sbin", "-> usr/sbin"),
+                ("usr/sbin/init", "-> ../lib/systemd/systemd"),
+                ("etc/inittab", "# inittab is no longer used when using systemd.\n"),
+                ("etc/systemd/system/default.target", "-> /lib/systemd/system/multi-user.target"),
+                ("lib", "-> usr/lib"),
+                ("usr/lib/systemd/system/multi-user.target", MULTI_USER),
+                ("usr/lib/systemd/system/nova-agent.service", UNIT),
+                (
+                    "etc/systemd/system/multi-user.target.wants/nova-agent.service",
+                    "-> /usr/lib/systemd/system/nova-agent.service",
+                ),
+            ],
+            Init::Systemd,
+            Init::Systemd,
+            "etc/systemd/system/multi-user.target.wants/nova-agent.service",
+        ),
+        (
+            "CentOS 7, script",
+            &[
+                ("usr/lib/systemd/systemd", "#!elf"),
+                ("usr/lib/systemd/system-generators/systemd-sysv-generator", "#!elf"),
+                ("sbin/init", "-> ../usr/lib/systemd/systemd"),
+                ("usr/lib/systemd/system/default.target", "-> graphical.target"),
+                ("usr/lib/systemd/system/graphical.target", "[Unit]\nRequires=multi-user.target\n"),
+                ("usr/lib/systemd/system/multi-user.target", MULTI_USER),
+                ("etc/rc.d/init.d/nova-agent", SCRIPT),
+                ("etc/rc.d/rc3.d/S15nova-agent", "-> ../init.d/nova-agent"),
+            ],
+            Init::Systemd,
+            Init::SysV,
+            "etc/rc.d/rc3.d/S15nova-agent",
+        ),
+        (
+            "Debian 6",
+            &[
+                ("etc/debian_version", "6.0.10\n"),
+                ("sbin/init", "#!elf"),
+                ("etc/inittab", "id:2:initdefault:\n"),
+                ("etc/init.d/nova-agent", SCRIPT),
+                ("etc/rc2.d/S02nova-agent", "-> ../init.d/nova-agent"),
+            ],
+            Init::SysV,
+            Init::SysV,
+            "etc/rc2.d/S02nova-agent",
+        ),
+        (
+            "Debian 8",
+            &[
+                ("etc/os-release", "ID=debian\nVERSION_ID=\"8\"\n"),
+                ("sbin/init", "-> /lib/systemd/systemd"),
+                ("lib/systemd/systemd", "#!elf"),
+                ("lib/systemd/system/default.target", "-> graphical.target"),
+                ("lib/systemd/system/graphical.target", "[Unit]\nRequires=multi-user.target\n"),
+                ("lib/systemd/system/multi-user.target", MULTI_USER),
+                ("lib/systemd/system/nova-agent.service", UNIT),
+                ("etc/systemd/system/multi-user.target.wants/nova-agent.service", "-> /x"),
+            ],
+            Init::Systemd,
+            Init::Systemd,
+            "etc/systemd/system/multi-user.target.wants/nova-agent.service",
+        ),
+        (
+            "Ubuntu 14.04, job",
+            &[
+                ("etc/os-release", "ID=ubuntu\nID_LIKE=debian\nVERSION_ID=\"14.04\"\n"),
+                ("sbin/init", "#!elf"),
+                ("sbin/initctl", "#!elf"),
+                ("etc/init/rc-sysinit.conf", "start on filesystem\nenv DEFAULT_RUNLEVEL=2\n"),
+                ("etc/init/nova-agent.conf", "start on networking or runlevel\nexpect stop\n"),
+            ],
+            Init::Upstart,
+            Init::Upstart,
+            "etc/init/nova-agent.conf:1",
+        ),
+        (
+            "Ubuntu 14.04, job switched off and a script of its own",
+            &[
+                ("etc/os-release", "ID=ubuntu\nID_LIKE=debian\nVERSION_ID=\"14.04\"\n"),
+                ("sbin/init", "#!elf"),
+                ("sbin/initctl", "#!elf"),
+                ("etc/init/rc-sysinit.conf", "start on filesystem\nenv DEFAULT_RUNLEVEL=2\n"),
+                ("etc/init/nova-agent.conf", "start on runlevel [2345]\n"),
+                ("etc/init/nova-agent.override", "manual\n"),
+                ("etc/init.d/nova-agent", SCRIPT),
+                ("etc/rc2.d/S15nova-agent", "-> ../init.d/nova-agent"),
+            ],
+            Init::Upstart,
+            Init::SysV,
+            "etc/rc2.d/S15nova-agent",
+        ),
+        (
+            "Ubuntu 16.04, jobs left behind",
+            &[
+                ("etc/os-release", "ID=ubuntu\nID_LIKE=debian\nVERSION_ID=\"16.04\"\n"),
+                ("sbin/init", "-> /lib/systemd/systemd"),
+                ("lib/systemd/systemd", "#!elf"),
+                ("etc/init/nova-agent.conf", "start on runlevel [2345]\n"),
+                ("lib/systemd/system/default.target", "-> multi-user.target"),
+                ("lib/systemd/system/multi-user.target", MULTI_USER),
+                ("lib/systemd/system/nova-agent.service", UNIT),
+                ("lib/systemd/system/multi-user.target.wants/nova-agent.service", "-> ../nova-agent.service"),
+            ],
+            Init::Systemd,
+            Init::Systemd,
+            "lib/systemd/system/multi-user.target.wants/nova-agent.service",
+        ),
+        (
+            "SLES 11",
+            &[
+                ("etc/SuSE-release", "SUSE Linux Enterprise Server 11 (x86_64)\nVERSION = 11\n"),
+                ("sbin/init", "#!elf"),
+                ("etc/inittab", "id:3:initdefault:\n"),
+                ("etc/init.d/nova-agent", SCRIPT),
+                ("etc/rc.d", "-> init.d"),
+                ("etc/init.d/rc3.d/S11nova-agent", "-> ../nova-agent"),
+            ],
+            Init::SysV,
+            Init::SysV,
+            "etc/rc.d/rc3.d/S11nova-agent",
+        ),
+        (
+            "Alpine 3.19",
+            &[
+                ("etc/os-release", "ID=alpine\nVERSION_ID=3.19.1\n"),
                 ("sbin/init", "-> /bin/busybox"),
-                ("bin/busybox", ""),
-                ("etc/runlevels/default/x", ""),
-                ("sbin/openrc", ""),
+                ("bin/busybox", "#!elf"),
+                ("sbin/openrc", "#!elf"),
+                ("etc/inittab", "::sysinit:/sbin/openrc sysinit\n"),
+                ("etc/init.d/nova-agent", "#!/sbin/openrc-run\n"),
+                ("etc/runlevels/default/nova-agent", "-> /etc/init.d/nova-agent"),
             ],
             Init::OpenRc,
+            Init::OpenRc,
+            "etc/runlevels/default/nova-agent",
         ),
-        (&[("etc/defaults/rc.conf", "")], Init::BsdRc),
+        (
+            "Gentoo",
+            &[
+                ("etc/gentoo-release", "Gentoo Base System release 2.14\n"),
+                ("sbin/init", "#!elf"),
+                ("sbin/rc", "#!elf"),
+                ("etc/inittab", "id:3:initdefault:\n"),
+                ("etc/init.d/nova-agent", "#!/sbin/runscript\n"),
+                ("etc/runlevels/boot/nova-agent", "-> /etc/init.d/nova-agent"),
+            ],
+            Init::OpenRc,
+            Init::OpenRc,
+            "etc/runlevels/boot/nova-agent",
+        ),
+        (
+            "Arch",
+            &[
+                ("etc/arch-release", ""),
+                ("sbin", "-> usr/bin"),
+                ("usr/bin/init", "-> ../lib/systemd/systemd"),
+                ("usr/lib/systemd/systemd", "#!elf"),
+                ("usr/lib/systemd/system/default.target", "-> multi-user.target"),
+                ("usr/lib/systemd/system/multi-user.target", MULTI_USER),
+                ("etc/systemd/system/nova-agent.service", UNIT),
+                (
+                    "etc/systemd/system/multi-user.target.wants/nova-agent.service",
+                    "-> /etc/systemd/system/nova-agent.service",
+                ),
+            ],
+            Init::Systemd,
+            Init::Systemd,
+            "etc/systemd/system/multi-user.target.wants/nova-agent.service",
+        ),
+        (
+            "FreeBSD 13",
+            &[
+                ("bin/freebsd-version", "#!/bin/sh\nUSERLAND_VERSION=\"13.2-RELEASE\"\n"),
+                ("sbin/init", "#!elf"),
+                ("etc/rc.conf", "hostname=x\nnova_agent_enable=\"YES\"\n"),
+                ("etc/rc.d/nova-agent", "#!/bin/sh\nname=\"novaagent\"\nrcvar=\"nova_agent_enable\"\n"),
+            ],
+            Init::BsdRc,
+            Init::BsdRc,
+            "etc/rc.conf:2",
+        ),
+    ];
+    for (name, entries, init, owner, source) in table {
+        let (found, service) = look(entries);
+        let service = service.map(|service| (service.init, service.enabled));
+        assert_eq!((found, service), (init, Some((owner, Enabled::Yes(source.to_owned())))), "{name}");
+    }
+}
+
+#[test]
+fn the_init_system_is_told_where_the_agent_is_not() {
+    for (entries, init) in [
+        (&[("sbin/init", "-> /lib/systemd/systemd")][..], Init::Systemd),
+        (&[("usr/lib/systemd/systemd", "")], Init::Systemd),
+        (&[("sbin/init", ""), ("usr/lib/systemd/systemd", ""), ("etc/inittab", "")], Init::SysV),
+        (&[("sbin/init", ""), ("sbin/initctl", ""), ("etc/init/rc.conf", "")], Init::Upstart),
+        // Debian keeps etc/init for packages that bring a job
+        (&[("sbin/init", ""), ("etc/init/x.conf", ""), ("etc/init.d/x", "")], Init::SysV),
+        (
+            &[("sbin/init", ""), ("sbin/initctl", ""), ("etc/init/x.conf", ""), ("etc/inittab", "")],
+            Init::SysV,
+        ),
+        (&[("Windows/System32/config/SYSTEM", ""), ("sbin/init", "-> x/systemd/systemd")], Init::Unknown),
         (&[("etc/motd", "")], Init::Unknown),
+        // a rescue system's /run bound for a chroot
+        (&[("sbin/init", ""), ("etc/inittab", ""), ("run/systemd/system/x", "")], Init::SysV),
     ] {
-        let dir = tree(entries);
-        let root = Root::open(dir.path()).unwrap();
-        assert_eq!(Services::of(&root, &Os::of(&root)).init, init, "{entries:?}");
+        assert_eq!(look(entries), (init, None), "{entries:?}");
+    }
+}
+
+#[test]
+fn every_fact_of_a_script_is_there() {
+    let entries = [
+        ("etc/debian_version", "6.0.10\n"),
+        ("sbin/init", ""),
+        ("etc/inittab", "id:2:initdefault:\n"),
+        ("etc/init.d/nova-agent", SCRIPT),
+        ("etc/rc2.d/S20nova-agent", "-> ../init.d/nova-agent"),
+        ("etc/rc3.d/S21nova-agent", "-> ../init.d/nova-agent"),
+        ("etc/rc0.d/K20nova-agent", "-> ../init.d/nova-agent"),
+    ];
+    let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+    let expected = Service {
+        name: "nova-agent".to_owned(),
+        init: Init::SysV,
+        path: "etc/init.d/nova-agent".to_owned(),
+        enabled: Enabled::Yes("etc/rc2.d/S20nova-agent".to_owned()),
+        unit: None,
+        order: Some(Order {
+            starts: vec![("etc/rc2.d".to_owned(), 20), ("etc/rc3.d".to_owned(), 21)],
+            after: words(&["$remote_fs", "xe-linux-distribution", "x"]),
+            provides: words(&["Nova-Agent"]),
+        }),
+    };
+    assert_eq!(look(&entries).1, Some(expected));
+}
+
+#[test]
+fn a_name_is_no_path() {
+    let dir = tree(&[("sbin/init", ""), ("etc/inittab", ""), ("etc/shadow", "#!")]);
+    let root = Root::open(dir.path()).unwrap();
+    let services = Services::of(&root, &Os::of(&root));
+    for name in ["", "../shadow", "/etc/shadow", ".."] {
+        assert_eq!(services.named(&root, name).unwrap(), None, "{name}");
     }
 }

@@ -1,56 +1,85 @@
-//! upstart jobs: init(5).
+//! Upstart jobs: etc/init/NAME.conf and its NAME.override (init(5) of upstart).
 
 use anyhow::Result;
 
 use super::{Enabled, Init, Service};
 use crate::root::Root;
 
-/// Returns the job of this name, or `None`.
-pub(super) fn find(root: &Root, name: &str) -> Result<Option<Service>> {
+/// Returns the job of this name; `None` where there is none.
+///
+/// # Errors
+/// A file of it cannot be read.
+pub(super) fn named(root: &Root, name: &str) -> Result<Option<Service>> {
     let path = format!("etc/init/{name}.conf");
-    let Some(job) = root.text_opt(&path)? else { return Ok(None) };
-    let over = format!("etc/init/{name}.override");
-    let text = root.text_opt(&over)?;
-    let overridden = text.map(|text| (over, text));
-    Ok(Some(Service {
-        name: name.to_owned(),
-        init: Init::Upstart,
-        enabled: enabled(&path, &job, overridden.as_ref().map(|(over, text)| (over.as_str(), text.as_str()))),
-        path,
-        unit: None,
-        order: None,
-    }))
+    let Some(text) = root.text_opt(&path)? else { return Ok(None) };
+    let mut enabled = Enabled::No(format!("{path} has no \"start on\""));
+    judge(&path, &text, &mut enabled);
+    // upstart 0.6 of EL6 knows neither overrides nor `manual`; nobody writes them there
+    let override_path = format!("etc/init/{name}.override");
+    if let Some(text) = root.text_opt(&override_path)? {
+        judge(&override_path, &text, &mut enabled);
+    }
+    let name = name.to_owned();
+    Ok(Some(Service { name, init: Init::Upstart, path, enabled, unit: None, order: None }))
 }
 
-/// `manual` undoes the `start on` before it; the override file is read after the job.
-fn enabled(path: &str, job: &str, over: Option<(&str, &str)>) -> Enabled {
-    let mut enabled = Enabled::No(format!("{path}: no `start on`"));
-    for (path, text) in std::iter::once((path, job)).chain(over) {
-        for (number, line) in text.lines().enumerate() {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let source = format!("{path}:{}", number + 1);
-            match words.as_slice() {
-                ["manual", ..] => enabled = Enabled::No(format!("{source}: manual")),
-                ["start", "on", ..] => enabled = Enabled::Yes(source),
-                // a script's own text is not ours to read
-                ["script" | "pre-start" | "post-start" | "pre-stop" | "post-stop", ..] => break,
-                _ => {}
+/// Applies the stanzas of a file in their order: each `start on` replaces what was said before, and so does `manual`.
+fn judge(path: &str, text: &str, enabled: &mut Enabled) {
+    let mut is_script = false;
+    for (number, line) in text.lines().enumerate() {
+        let mut words = line.split_whitespace();
+        let first = words.next();
+        let second = words.next();
+        match (first, second) {
+            (Some("end"), Some("script")) => is_script = false,
+            _ if is_script => {}
+            (Some("script"), _)
+            | (Some("pre-start" | "post-start" | "pre-stop" | "post-stop"), Some("script")) => {
+                is_script = true;
             }
+            (Some("start"), Some("on")) => *enabled = Enabled::Yes(format!("{path}:{}", number + 1)),
+            (Some("manual"), None) => *enabled = Enabled::No(format!("{path}:{}: manual", number + 1)),
+            _ => {}
         }
     }
-    enabled
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::tree::Tree;
+    use proptest::prelude::*;
 
     #[test]
-    fn an_override_and_the_last_word_count() {
-        let job = "description \"x\"\nstart on runlevel [2345]\nscript\n  manual\nend script\n";
-        assert_eq!(enabled("j", job, None), Enabled::Yes("j:2".to_owned()));
-        assert_eq!(enabled("j", job, Some(("o", "# no\nmanual\n"))), Enabled::No("o:2: manual".to_owned()));
-        assert_eq!(enabled("j", "exec x\n", None), Enabled::No("j: no `start on`".to_owned()));
-        assert_eq!(enabled("j", "manual\nstart on startup\n", None), Enabled::Yes("j:2".to_owned()));
+    fn the_last_start_on_or_manual_counts() {
+        const JOB: &str = "description \"x\"\nstart on runlevel [2345]\nexec x\n";
+        let yes = |source: &str| Enabled::Yes(source.to_owned());
+        let no = |reason: &str| Enabled::No(reason.to_owned());
+        for (job, in_override, expected) in [
+            (JOB, None, yes("etc/init/a.conf:2")),
+            ("exec x\n", None, no("etc/init/a.conf has no \"start on\"")),
+            (
+                "#start on x\nscript\nstart on x\nend script\n",
+                None,
+                no("etc/init/a.conf has no \"start on\""),
+            ),
+            ("pre-start script\n manual\nend script\nstart on x\n", None, yes("etc/init/a.conf:4")),
+            ("start on x\nmanual\n", None, no("etc/init/a.conf:2: manual")),
+            ("manual\nstart on x\n", None, yes("etc/init/a.conf:2")),
+            (JOB, Some("manual\n"), no("etc/init/a.override:1: manual")),
+            (JOB, Some("manual\nstart on startup\n"), yes("etc/init/a.override:2")),
+        ] {
+            let mut files = vec![("etc/init/a.conf", job)];
+            files.extend(in_override.map(|text| ("etc/init/a.override", text)));
+            let service = named(&Tree::of(&files).root(), "a").unwrap().unwrap();
+            assert_eq!(service.enabled, expected, "{job} {in_override:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(text in any::<String>()) {
+            judge("x", &text, &mut Enabled::No(String::new()));
+        }
     }
 }
