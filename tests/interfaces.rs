@@ -187,6 +187,24 @@ fn each_kind_of_link_is_told_by_the_kernel_s_facts() {
 }
 
 #[test]
+fn a_record_that_cannot_be_read_is_said_beside_its_nic() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store.json");
+    let records = json!({ "vm-data": { "networking": { "BC764E207572": "{\"label\": \"pub" } } });
+    std::fs::write(&store, records.to_string()).unwrap();
+    let script = format!(
+        "ip link add eth0 address {PUBLIC} type veth peer name p0
+        $novactl scan-ifaces --format json --xenstore {}",
+        store.display()
+    );
+    let Some(output) = in_namespace(&script) else { return };
+    let document = document(&output);
+    assert_is(&document, "eth0", &[("verdict", json!("host"))]);
+    let note = interface(&document, "eth0")["note"].as_str().unwrap_or_default();
+    assert!(note.starts_with("the host's record of it: not JSON"), "{note}");
+}
+
+#[test]
 fn what_turned_ipv6_off_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let script = format!(

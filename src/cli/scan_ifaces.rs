@@ -17,7 +17,7 @@ use super::{Global, say};
 use crate::check::interfaces::hazards;
 use crate::check::{self, Finding, Limits, Selection, Status, Strictness, Summary, Topic};
 use crate::net::Mac;
-use crate::net::host::HostNic;
+use crate::net::host::{Effect, HostNic};
 use crate::net::ipv6::Ipv6;
 use crate::net::links::{Kind, State};
 use crate::net::survey::{Interface, Survey, Verdict};
@@ -141,7 +141,7 @@ impl InterfaceReport {
             public: interface.is_public,
             verdict: interface.verdict,
             crashes: hazards::crashed_by(interface, survey),
-            note: hazards::misled_by(interface).or(made_by),
+            note: hazards::misled_by(interface).or_else(|| fault_of_record(interface, survey)).or(made_by),
         }
     }
 
@@ -203,6 +203,13 @@ impl InterfaceReport {
             below,
         }
     }
+}
+
+/// Says what is wrong with the host's record of a NIC, when something of it is left out.
+fn fault_of_record(interface: &Interface, survey: &Survey) -> Option<String> {
+    let lost = survey.record(interface)?.problems.iter().find(|problem| problem.effect == Effect::LeftOut)?;
+    let field = if lost.field.is_empty() { String::new() } else { format!(", {}", lost.field) };
+    Some(format!("the host's record of it{field}: {}", lost.text))
 }
 
 fn color_of(verdict: Verdict) -> Option<Status> {
