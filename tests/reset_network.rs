@@ -60,6 +60,8 @@ impl Guest {
     fn command(&self, backend: &str, extra: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_novactl"));
         command.arg("reset-network").arg("--root").arg(self.root()).args(["--backend", backend]);
+        // where a run that is killed leaves the copy that it had checked
+        command.env("TMPDIR", self.0.path());
         command.arg("--xenstore").arg(self.0.path().join("dump.json")).args(extra).stdin(Stdio::null());
         command
     }
@@ -173,6 +175,7 @@ fn killed_at_any_step_it_is_taken_back_at_the_next_start() {
                 .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject])
                 .arg(command.get_program())
                 .args(command.get_args())
+                .env("TMPDIR", guest.0.path())
                 .stdin(Stdio::null())
                 .output()
                 .unwrap();
