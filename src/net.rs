@@ -13,31 +13,31 @@
 //!
 //! Everything here looks, parses and renders; nothing judges or writes. The one type that all share is [`Mac`].
 
-mod assignments;
+pub(crate) mod assignments;
 pub mod backend;
 pub mod configured;
 mod containers;
 pub mod drive;
-mod eni;
+pub(crate) mod eni;
 pub mod from;
 mod glob;
 pub mod host;
-mod ifcfg;
-mod ini;
+pub(crate) mod ifcfg;
+pub(crate) mod ini;
 pub mod intent;
 pub mod ipv6;
-mod keyfile;
+pub(crate) mod keyfile;
 pub mod links;
 pub mod live;
 mod logged;
 mod netlink;
-mod netplan;
-mod networkd;
+pub(crate) mod netplan;
+pub(crate) mod networkd;
 mod openvpn;
 pub mod survey;
 mod sysfs;
 mod wireguard;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::fmt;
 use std::net::IpAddr;

@@ -3,6 +3,12 @@
 //! What the host says comes from its XenStore, on a mounted disk from a dump beside it. On a running guest it is
 //! compared with what is up, on a disk with what the files configure, read as the program in charge reads them.
 
+mod fault;
+mod machine;
+mod netplan;
+#[cfg(test)]
+mod trial;
+
 use anyhow::Result;
 
 use super::{Blocks, Check, Finding, Needs, Topic};
@@ -13,6 +19,18 @@ use crate::net::intent::{Family, Intent, Nic, NicIntent};
 use crate::net::live::Live;
 use crate::plan::Plan;
 use crate::target::Target;
+
+/// What the checks of files have in common.
+const TEMPLATE: Check = Check {
+    id: "",
+    topic: Topic::Network,
+    about: "",
+    needs: Needs::FILES,
+    blocks: &[],
+    probe: |_| Ok(Vec::new()),
+    fix: None,
+    page: "",
+};
 
 /// The checks of this topic.
 pub(super) const CHECKS: &[Check] = &[
@@ -36,6 +54,9 @@ pub(super) const CHECKS: &[Check] = &[
         fix: Some(reset),
         page: include_str!("pages/routes-match-host-data.md"),
     },
+    netplan::VALID,
+    netplan::MATCH,
+    netplan::MODE,
 ];
 
 fn addresses(target: &Target) -> Result<Vec<Finding>> {
