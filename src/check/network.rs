@@ -4,8 +4,10 @@
 //! compared with what is up, on a disk with what the files configure, read as the program in charge reads them.
 
 mod fault;
+mod ifcfg;
 mod machine;
 mod netplan;
+mod network_manager;
 #[cfg(test)]
 mod trial;
 
@@ -54,6 +56,12 @@ pub(super) const CHECKS: &[Check] = &[
         fix: Some(reset),
         page: include_str!("pages/routes-match-host-data.md"),
     },
+    ifcfg::NM_CONTROLS_NIC,
+    network_manager::NETWORKING_ENABLED,
+    network_manager::PROFILE_SINGLE,
+    ifcfg::HWADDR,
+    ifcfg::KEYS,
+    ifcfg::ROUTE_FILE,
     netplan::VALID,
     netplan::MATCH,
     netplan::MODE,

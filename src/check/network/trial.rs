@@ -18,6 +18,20 @@ pub(super) const MAC: &str = "bc:76:4e:20:75:72";
 /// A NIC of another machine.
 pub(super) const STRANGE: &str = "bc:76:4e:00:00:01";
 
+/// NetworkManager, started at boot by systemd.
+pub(super) const MANAGER: [(&str, &str); 7] = [
+    ("usr/sbin/NetworkManager", "!"),
+    ("usr/lib/systemd/systemd", "!"),
+    ("sbin/init", "->/usr/lib/systemd/systemd"),
+    ("usr/lib/systemd/system/default.target", "->multi-user.target"),
+    ("usr/lib/systemd/system/multi-user.target", "[Unit]\nDescription=x\n"),
+    ("usr/lib/systemd/system/NetworkManager.service", "[Service]\nExecStart=/usr/sbin/NetworkManager\n"),
+    (
+        "etc/systemd/system/multi-user.target.wants/NetworkManager.service",
+        "->/usr/lib/systemd/system/NetworkManager.service",
+    ),
+];
+
 /// Returns the findings on a tree of these files.
 pub(super) fn found(check: &Check, files: &[(&str, &str)]) -> anyhow::Result<Vec<Finding>> {
     let (dir, _root) = tree_of(files);
