@@ -20,7 +20,7 @@ mod containers;
 pub mod drive;
 pub(crate) mod eni;
 pub mod from;
-mod glob;
+pub(crate) mod glob;
 pub mod host;
 pub(crate) mod ifcfg;
 pub(crate) mod ini;
@@ -48,7 +48,7 @@ use serde::{Serialize, Serializer};
 
 /// Reads an address as configuration files write it: with its length, or with a mask of its own; `None` where there
 /// is no such address. Without either it is the address alone.
-fn address_with_mask(address: &str, mask: Option<&str>) -> Option<IpNet> {
+pub(crate) fn address_with_mask(address: &str, mask: Option<&str>) -> Option<IpNet> {
     if let Ok(net) = address.parse() {
         return Some(net);
     }

@@ -3,11 +3,14 @@
 //! What the host says comes from its XenStore, on a mounted disk from a dump beside it. On a running guest it is
 //! compared with what is up, on a disk with what the files configure, read as the program in charge reads them.
 
+mod eni;
 mod fault;
 mod ifcfg;
 mod machine;
 mod netplan;
 mod network_manager;
+mod networkd;
+mod rc_conf;
 #[cfg(test)]
 mod trial;
 
@@ -65,6 +68,10 @@ pub(super) const CHECKS: &[Check] = &[
     netplan::VALID,
     netplan::MATCH,
     netplan::MODE,
+    eni::LINES,
+    eni::AUTO,
+    networkd::ON_LINK,
+    rc_conf::IPV6,
 ];
 
 fn addresses(target: &Target) -> Result<Vec<Finding>> {

@@ -82,7 +82,6 @@ fn tree(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {
     let (dir, root) = tree_of(&managed(files));
     for (path, _) in files.iter().filter(|(path, _)| path.starts_with(DIR)) {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        #[expect(clippy::disallowed_methods, reason = "the test makes a tree")]
         std::fs::set_permissions(dir.path().join(path), mode).unwrap();
     }
     (dir, root)
