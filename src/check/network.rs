@@ -69,6 +69,7 @@ pub(super) const CHECKS: &[Check] = &[
     netplan::MATCH,
     netplan::MODE,
     eni::LINES,
+    eni::ROUTE_COMMAND,
     eni::AUTO,
     networkd::ON_LINK,
     rc_conf::IPV6,

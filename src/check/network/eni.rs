@@ -4,10 +4,14 @@
 //! in the next.
 //! Source: interfaces(5) of ifupdown and of ifupdown-ng.
 
+mod route_command;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use anyhow::Result;
+
+pub(super) use route_command::ROUTE_COMMAND;
 
 use super::TEMPLATE;
 use super::fault::{Edit, Fault, Judged};
