@@ -198,6 +198,8 @@ struct Wrong {
     why: &'static str,
     seen: Vec<(usize, String)>,
     edits: Vec<Edit>,
+    /// Whether part of it is left to hands; then all of it is, for a file that is half mended counts as not mended.
+    needs_hands: bool,
 }
 
 impl Wrong {
@@ -233,7 +235,7 @@ fn keys_of(file: &File) -> Option<Fault> {
         .into_iter()
         .take(8)
         .fold(finding, |finding, (line, text)| finding.seen(format!("{path}:{line}"), text));
-    Some(Fault { finding, edits: wrong.edits })
+    Some(Fault { finding, edits: if wrong.needs_hands { Vec::new() } else { wrong.edits } })
 }
 
 /// `IPV6_DEFAULTGW=None%eth0`, as agent 2.x writes the gateway of a network that has none.
@@ -301,6 +303,7 @@ fn contradicting_masks(file: &File, wrong: &mut Wrong) {
             continue;
         };
         if length != other {
+            wrong.needs_hands = true;
             wrong.add(
                 Status::Fail,
                 format!(

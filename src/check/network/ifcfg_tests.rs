@@ -118,7 +118,9 @@ fn keys_are_mended_line_by_line() {
 fn which_mask_is_right_is_not_guessed() {
     let file = File {
         path: ETH0.to_owned(),
-        variables: assignments::parse("DEVICE=eth0\nIPADDR=192.0.2.10\nNETMASK=255.255.255.0\nPREFIX=26\n"),
+        variables: assignments::parse(
+            "DEVICE=eth0\nIPADDR=192.0.2.10\nNETMASK=255.255.255.0\nPREFIX=26\nIPV6_DEFAULTGW=None%eth0\n",
+        ),
     };
     assert_eq!(keys_of(&file).unwrap().edits, []);
 }
