@@ -114,8 +114,15 @@ fn is_far(unit: &Unit, hop: &Hop, networks: &[IpNet]) -> bool {
     };
     let is_said = in_section(unit, hop).any(|s| is_on_link_key(&s.key) && is_yes(&s.value));
     // without an address of the family the route has more wrong with it than this
+    // unless it is told not to, networkd takes networks from router advertisements as well
+    let has_unknown = hop.via.is_ipv6()
+        && unit.last("Network", "IPv6AcceptRA").is_none_or(|(_, setting)| !is_no(&setting.value));
     let has_family = networks.iter().any(|net| net.addr().is_ipv4() == hop.via.is_ipv4());
-    !is_link_local && !is_said && has_family && !networks.iter().any(|net| net.contains(&hop.via))
+    !is_link_local
+        && !is_said
+        && !has_unknown
+        && has_family
+        && !networks.iter().any(|net| net.contains(&hop.via))
 }
 
 /// The networks of the link: of its addresses, of their peers, and those that a route without a next hop leads to.
@@ -176,7 +183,11 @@ mod tests {
         assert_eq!(said("Gateway=198.51.100.1\n"), fail);
         assert_eq!(said("[Route]\nDestination=10.0.0.0/8\nGateway=198.51.100.1\n"), fail);
         assert_eq!(said("[Route]\nGateway=198.51.100.1\nGatewayOnLink=no\n"), fail);
+        assert_eq!(said("Address=2001:db8::1/64\nIPv6AcceptRA=no\nGateway=2001:db8:1::1\n"), fail);
         for lines in [
+            "Address=2001:db8::1/64\nIPv6AcceptRA=no\nGateway=fe80::def\n",
+            // a router can say that this is on the link
+            "Address=2001:db8::1/64\nGateway=2001:db8:1::1\n",
             "[Route]\nGateway=198.51.100.1\nGatewayOnLink=yes\n",
             "[Route]\nGatewayOnlink=true\nGateway=198.51.100.1\n",
             "Address=198.51.100.7/24\nGateway=198.51.100.1\n",
