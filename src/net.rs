@@ -13,31 +13,31 @@
 //!
 //! Everything here looks, parses and renders; nothing judges or writes. The one type that all share is [`Mac`].
 
-mod assignments;
+pub(crate) mod assignments;
 pub mod backend;
 pub mod configured;
 mod containers;
 pub mod drive;
-mod eni;
+pub(crate) mod eni;
 pub mod from;
-mod glob;
+pub(crate) mod glob;
 pub mod host;
-mod ifcfg;
-mod ini;
+pub(crate) mod ifcfg;
+pub(crate) mod ini;
 pub mod intent;
 pub mod ipv6;
-mod keyfile;
+pub(crate) mod keyfile;
 pub mod links;
 pub mod live;
 mod logged;
 mod netlink;
-mod netplan;
-mod networkd;
+pub(crate) mod netplan;
+pub(crate) mod networkd;
 mod openvpn;
 pub mod survey;
 mod sysfs;
 mod wireguard;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -48,7 +48,7 @@ use serde::{Serialize, Serializer};
 
 /// Reads an address as configuration files write it: with its length, or with a mask of its own; `None` where there
 /// is no such address. Without either it is the address alone.
-fn address_with_mask(address: &str, mask: Option<&str>) -> Option<IpNet> {
+pub(crate) fn address_with_mask(address: &str, mask: Option<&str>) -> Option<IpNet> {
     if let Ok(net) = address.parse() {
         return Some(net);
     }

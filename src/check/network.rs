@@ -3,6 +3,17 @@
 //! What the host says comes from its XenStore, on a mounted disk from a dump beside it. On a running guest it is
 //! compared with what is up, on a disk with what the files configure, read as the program in charge reads them.
 
+mod eni;
+mod fault;
+mod ifcfg;
+mod machine;
+mod netplan;
+mod network_manager;
+mod networkd;
+mod rc_conf;
+#[cfg(test)]
+mod trial;
+
 use anyhow::Result;
 
 use super::{Blocks, Check, Finding, Needs, Topic};
@@ -13,6 +24,18 @@ use crate::net::intent::{Family, Intent, Nic, NicIntent};
 use crate::net::live::Live;
 use crate::plan::Plan;
 use crate::target::Target;
+
+/// What the checks of files have in common.
+const TEMPLATE: Check = Check {
+    id: "",
+    topic: Topic::Network,
+    about: "",
+    needs: Needs::FILES,
+    blocks: &[],
+    probe: |_| Ok(Vec::new()),
+    fix: None,
+    page: "",
+};
 
 /// The checks of this topic.
 pub(super) const CHECKS: &[Check] = &[
@@ -36,6 +59,20 @@ pub(super) const CHECKS: &[Check] = &[
         fix: Some(reset),
         page: include_str!("pages/routes-match-host-data.md"),
     },
+    ifcfg::NM_CONTROLS_NIC,
+    network_manager::NETWORKING_ENABLED,
+    network_manager::PROFILE_SINGLE,
+    ifcfg::HWADDR,
+    ifcfg::KEYS,
+    ifcfg::ROUTE_FILE,
+    netplan::VALID,
+    netplan::MATCH,
+    netplan::MODE,
+    eni::LINES,
+    eni::ROUTE_COMMAND,
+    eni::AUTO,
+    networkd::ON_LINK,
+    rc_conf::IPV6,
 ];
 
 fn addresses(target: &Target) -> Result<Vec<Finding>> {

@@ -5,15 +5,15 @@
 
 /// A variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Variable {
-    pub(super) name: String,
+pub(crate) struct Variable {
+    pub(crate) name: String,
     /// The value without its quotes.
-    pub(super) value: String,
-    pub(super) line: usize,
+    pub(crate) value: String,
+    pub(crate) line: usize,
 }
 
 /// Returns every assignment in the order of the file.
-pub(super) fn parse(text: &str) -> Vec<Variable> {
+pub(crate) fn parse(text: &str) -> Vec<Variable> {
     let variable = |(place, line): (usize, &str)| {
         let line = line.trim();
         let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
@@ -28,22 +28,22 @@ pub(super) fn parse(text: &str) -> Vec<Variable> {
 }
 
 /// Returns the last assignment of a variable: the one that holds.
-pub(super) fn last<'v>(variables: &'v [Variable], name: &str) -> Option<&'v Variable> {
+pub(crate) fn last<'v>(variables: &'v [Variable], name: &str) -> Option<&'v Variable> {
     variables.iter().rev().find(|variable| variable.name == name)
 }
 
 /// Returns the last value of a variable; empty when it is not set.
-pub(super) fn value<'v>(variables: &'v [Variable], name: &str) -> &'v str {
+pub(crate) fn value<'v>(variables: &'v [Variable], name: &str) -> &'v str {
     last(variables, name).map_or("", |variable| &variable.value)
 }
 
 /// Whether a value means yes, as initscripts and wicked read it.
-pub(super) fn is_yes(value: &str) -> bool {
+pub(crate) fn is_yes(value: &str) -> bool {
     matches!(value.to_ascii_lowercase().as_str(), "yes" | "true" | "t" | "y" | "1" | "on")
 }
 
 /// Whether a value means no.
-pub(super) fn is_no(value: &str) -> bool {
+pub(crate) fn is_no(value: &str) -> bool {
     matches!(value.to_ascii_lowercase().as_str(), "no" | "false" | "f" | "n" | "0" | "off")
 }
 

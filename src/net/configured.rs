@@ -140,8 +140,8 @@ impl Configuration {
 }
 
 /// One walk over a root's configuration.
-pub(super) struct Scan<'r> {
-    pub(super) root: &'r Root,
+pub(crate) struct Scan<'r> {
+    pub(crate) root: &'r Root,
     /// Names in systemd's `*.wants` directories: what the administrator's links start at boot.
     wanted: BTreeSet<String>,
     found: Configuration,
@@ -150,7 +150,7 @@ pub(super) struct Scan<'r> {
 
 impl<'r> Scan<'r> {
     /// Returns a walk over a root.
-    pub(super) fn of(root: &'r Root) -> Self {
+    pub(crate) fn of(root: &'r Root) -> Self {
         Self { root, wanted: wanted_units(root), found: Configuration::default(), files: 0 }
     }
 
@@ -158,7 +158,7 @@ impl<'r> Scan<'r> {
     ///
     /// # Errors
     /// One of them could not be read.
-    pub(super) fn complete(self) -> Result<()> {
+    pub(crate) fn complete(self) -> Result<()> {
         match self.found.unread.first() {
             Some(unread) => bail!("reading {}: {}", unread.source, unread.text),
             None => Ok(()),
@@ -166,7 +166,7 @@ impl<'r> Scan<'r> {
     }
 
     /// Whether a unit is started at boot by a link.
-    pub(super) fn is_wanted(&self, unit: &str) -> bool {
+    pub(crate) fn is_wanted(&self, unit: &str) -> bool {
         self.wanted.contains(unit)
     }
 
@@ -183,7 +183,7 @@ impl<'r> Scan<'r> {
     }
 
     /// Returns the files of a directory whose name ends in `suffix`, in order.
-    pub(super) fn files(&mut self, dir: &str, suffix: &str) -> Vec<String> {
+    pub(crate) fn files(&mut self, dir: &str, suffix: &str) -> Vec<String> {
         match self.root.files_in(dir, suffix) {
             Ok(files) => files,
             Err(error) => {
@@ -194,7 +194,7 @@ impl<'r> Scan<'r> {
     }
 
     /// Returns the text of a file; `None` when it is missing or cannot be read, which is kept.
-    pub(super) fn text(&mut self, path: &str) -> Option<String> {
+    pub(crate) fn text(&mut self, path: &str) -> Option<String> {
         if self.files == FILES_MAX {
             return None;
         }

@@ -19,9 +19,9 @@ const FILES_MAX: usize = 200;
 
 /// One line that is not a comment, joined with those that it goes on in.
 #[derive(Debug, PartialEq, Eq)]
-struct Line {
-    words: Vec<String>,
-    number: usize,
+pub(crate) struct Line {
+    pub(crate) words: Vec<String>,
+    pub(crate) number: usize,
 }
 
 /// What all stanzas of one interface say together.
@@ -46,7 +46,7 @@ struct Interfaces {
 }
 
 /// Returns the files that ifupdown reads, in its order, each with its text.
-pub(super) fn texts(scan: &mut Scan) -> Vec<(String, String)> {
+pub(crate) fn texts(scan: &mut Scan) -> Vec<(String, String)> {
     let mut all = Interfaces::default();
     read(scan, MAIN, 0, &mut 0, &mut all);
     all.texts
@@ -110,7 +110,7 @@ fn read(scan: &mut Scan, path: &str, depth: usize, files: &mut usize, all: &mut 
 }
 
 /// Joins lines that end in a backslash, drops comments, splits words.
-fn lines(text: &str) -> Vec<Line> {
+pub(crate) fn lines(text: &str) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut joined = String::new();
     let mut number = 0;

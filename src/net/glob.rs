@@ -1,7 +1,7 @@
 //! Shell patterns as udev, networkd and netplan match names with: `*`, `?` and `[…]`.
 
 /// Whether a name matches a pattern. Time is bounded by the product of the lengths.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let name: Vec<char> = name.chars().collect();
     let (mut p, mut n) = (0, 0);

@@ -10,7 +10,7 @@ use super::links::Kind;
 use crate::root::Root;
 use ipnet::IpNet;
 
-pub(super) const RED_HAT: &str = "etc/sysconfig/network-scripts";
+pub(crate) const RED_HAT: &str = "etc/sysconfig/network-scripts";
 const SUSE: &str = "etc/sysconfig/network";
 
 /// Ends of names that every reader skips: backups of editors, packages and of the agent.
@@ -37,13 +37,19 @@ pub(super) fn look(scan: &mut Scan) {
 }
 
 /// Whether initscripts, the network-scripts package, or NetworkManager's plugin is there.
-pub(super) fn has_red_hat_reader(root: &Root) -> bool {
-    if ["etc/rc.d/init.d/network", "etc/init.d/network", "etc/sysconfig/network-scripts/ifup-eth"]
+pub(crate) fn has_red_hat_reader(root: &Root) -> bool {
+    has_scripts(root) || has_plugin(root)
+}
+
+/// Whether initscripts or the network-scripts package is there.
+pub(crate) fn has_scripts(root: &Root) -> bool {
+    ["etc/rc.d/init.d/network", "etc/init.d/network", "etc/sysconfig/network-scripts/ifup-eth"]
         .iter()
         .any(|path| root.exists(path))
-    {
-        return true;
-    }
+}
+
+/// Whether NetworkManager reads these files.
+pub(crate) fn has_plugin(root: &Root) -> bool {
     const PLUGIN: &str = "libnm-settings-plugin-ifcfg-rh.so";
     ["usr/lib64/NetworkManager", "usr/lib/NetworkManager"].iter().any(|dir| {
         let versions = root.read_dir(dir).unwrap_or_default();
@@ -52,7 +58,7 @@ pub(super) fn has_red_hat_reader(root: &Root) -> bool {
     })
 }
 
-pub(super) fn files(scan: &mut Scan, dir: &str) -> Vec<String> {
+pub(crate) fn files(scan: &mut Scan, dir: &str) -> Vec<String> {
     let mut files = scan.files(dir, "");
     files.retain(|path| {
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -70,7 +76,7 @@ fn global_switch(scan: &mut Scan) -> Option<Seen> {
     assignments::is_no(&switch.value).then(|| seen(FILE, switch))
 }
 
-fn planned(path: &str, variables: &[Variable], switch: Option<&Seen>) -> Option<Planned> {
+pub(crate) fn planned(path: &str, variables: &[Variable], switch: Option<&Seen>) -> Option<Planned> {
     let value = |name| assignments::value(variables, name);
     let of_file = path.rsplit_once("ifcfg-").map_or("", |(_, name)| name);
     let name = match value("DEVICE") {

@@ -3,21 +3,21 @@
 
 /// An assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Setting {
+pub(crate) struct Setting {
     /// The section, as written.
-    pub(super) section: String,
+    pub(crate) section: String,
     /// The key, as written.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// The value without blanks around it.
-    pub(super) value: String,
+    pub(crate) value: String,
     /// The line of the key.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// The number of the section in the file: two sections of one name are two routes, or two addresses.
-    pub(super) block: usize,
+    pub(crate) block: usize,
 }
 
 /// Returns every assignment in the order of the file. A backslash at the end of a line joins it to the next.
-pub(super) fn parse(text: &str) -> Vec<Setting> {
+pub(crate) fn parse(text: &str) -> Vec<Setting> {
     let mut settings = Vec::new();
     let mut section = String::new();
     let mut block = 0;
@@ -57,12 +57,12 @@ pub(super) fn parse(text: &str) -> Vec<Setting> {
 }
 
 /// Returns the last assignment of a key; the names are compared as they stand.
-pub(super) fn last<'s>(settings: &'s [Setting], section: &str, key: &str) -> Option<&'s Setting> {
+pub(crate) fn last<'s>(settings: &'s [Setting], section: &str, key: &str) -> Option<&'s Setting> {
     settings.iter().rev().find(|setting| setting.section == section && setting.key == key)
 }
 
 /// Returns every value of a key in order.
-pub(super) fn all<'s>(
+pub(crate) fn all<'s>(
     settings: &'s [Setting],
     section: &'s str,
     key: &'s str,

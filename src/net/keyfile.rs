@@ -28,7 +28,7 @@ pub(super) fn look(scan: &mut Scan) {
 }
 
 /// Returns the files that NetworkManager takes for profiles.
-pub(super) fn files(scan: &mut Scan) -> Vec<String> {
+pub(crate) fn files(scan: &mut Scan) -> Vec<String> {
     let mut files = Vec::new();
     for dir in DIRS {
         for path in scan.files(dir, "") {
@@ -43,7 +43,7 @@ pub(super) fn files(scan: &mut Scan) -> Vec<String> {
     files
 }
 
-fn parse(path: &str, text: &str) -> Option<Planned> {
+pub(crate) fn parse(path: &str, text: &str) -> Option<Planned> {
     let settings = ini::parse(text);
     let value =
         |section, key| ini::last(&settings, section, key).map_or("", |setting| setting.value.as_str());

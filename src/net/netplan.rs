@@ -50,7 +50,7 @@ pub(super) fn look(scan: &mut Scan) {
 }
 
 /// Returns the files that netplan reads, in its order.
-pub(super) fn files(scan: &mut Scan) -> Vec<String> {
+pub(crate) fn files(scan: &mut Scan) -> Vec<String> {
     let mut files = BTreeMap::new();
     for dir in DIRS {
         for path in scan.files(dir, ".yaml") {

@@ -40,13 +40,13 @@ pub(super) fn look(scan: &mut Scan) {
 }
 
 /// A file with its drop-ins: each setting with the file it is in.
-pub(super) struct Unit {
-    pub(super) path: String,
-    pub(super) settings: Vec<(String, Setting)>,
+pub(crate) struct Unit {
+    pub(crate) path: String,
+    pub(crate) settings: Vec<(String, Setting)>,
 }
 
 /// Returns the files of a suffix that count, with their drop-ins, in the order of their names.
-pub(super) fn units_of(scan: &mut Scan, suffix: &str) -> Vec<Unit> {
+pub(crate) fn units_of(scan: &mut Scan, suffix: &str) -> Vec<Unit> {
     let mut paths: BTreeMap<String, String> = BTreeMap::new();
     let mut drop_ins: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for dir in DIRS {
@@ -83,13 +83,13 @@ pub(super) fn units_of(scan: &mut Scan, suffix: &str) -> Vec<Unit> {
 }
 
 impl Unit {
-    pub(super) fn last(&self, section: &str, key: &str) -> Option<(&str, &Setting)> {
+    pub(crate) fn last(&self, section: &str, key: &str) -> Option<(&str, &Setting)> {
         let found = self.settings.iter().rev().find(|(_, s)| s.section == section && s.key == key);
         found.map(|(path, setting)| (path.as_str(), setting))
     }
 
     /// The words of a list; an empty assignment clears what came before.
-    pub(super) fn words(&self, section: &str, key: &str) -> Vec<&str> {
+    pub(crate) fn words(&self, section: &str, key: &str) -> Vec<&str> {
         let mut words = Vec::new();
         for (_, setting) in self.settings.iter().filter(|(_, s)| s.section == section && s.key == key) {
             if setting.value.is_empty() {

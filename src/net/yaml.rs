@@ -17,14 +17,14 @@ const DEPTH_MAX: usize = 64;
 
 /// A node and the line that it begins on.
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) value: Value,
-    pub(super) line: usize,
+pub(crate) struct Node {
+    pub(crate) value: Value,
+    pub(crate) line: usize,
 }
 
 /// What a node is.
 #[derive(Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Scalar(String),
     List(Vec<Rc<Node>>),
     /// Keys that are scalars, in the order of the file; a repeated key is kept twice.
@@ -33,12 +33,12 @@ pub(super) enum Value {
 
 impl Node {
     /// Returns the last value of a key of a mapping.
-    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         self.entries().iter().rev().find(|(name, _)| name == key).map(|(_, node)| &**node)
     }
 
     /// Returns the entries of a mapping; none for anything else.
-    pub(super) fn entries(&self) -> &[(String, Rc<Node>)] {
+    pub(crate) fn entries(&self) -> &[(String, Rc<Node>)] {
         match &self.value {
             Value::Map(entries) => entries,
             _ => &[],
@@ -46,7 +46,7 @@ impl Node {
     }
 
     /// Returns the items of a list; none for anything else.
-    pub(super) fn items(&self) -> &[Rc<Node>] {
+    pub(crate) fn items(&self) -> &[Rc<Node>] {
         match &self.value {
             Value::List(items) => items,
             _ => &[],
@@ -54,7 +54,7 @@ impl Node {
     }
 
     /// Returns the text of a scalar.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Scalar(text) => Some(text),
             _ => None,
@@ -62,7 +62,7 @@ impl Node {
     }
 
     /// Whether it is a scalar that netplan reads as true.
-    pub(super) fn is_true(&self) -> bool {
+    pub(crate) fn is_true(&self) -> bool {
         self.text()
             .is_some_and(|text| matches!(text.to_ascii_lowercase().as_str(), "true" | "on" | "yes" | "y"))
     }
@@ -83,7 +83,7 @@ struct Open {
 ///
 /// # Errors
 /// The text is not YAML (the message names the line), too long or too deep.
-pub(super) fn parse(text: &str) -> Result<Option<Rc<Node>>> {
+pub(crate) fn parse(text: &str) -> Result<Option<Rc<Node>>> {
     if text.len() > TEXT_MAX {
         bail!("{} bytes, more than {TEXT_MAX} are not read", text.len());
     }

@@ -1,0 +1,202 @@
+//! What a judge of configuration files found, and the small edits of those files that mend it.
+//!
+//! An edit changes single lines and keeps every other byte. A fault without edits is mended by hand: its remedy says
+//! how.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use crate::check::Finding;
+use crate::plan::{FileChange, Plan, Secrecy};
+use crate::root::{Node, Root};
+use crate::target::Target;
+
+/// The most findings of one check: a hostile tree has thousands of files.
+const FINDINGS_MAX: usize = 20;
+
+/// What one check found.
+pub(super) struct Judged {
+    pub(super) faults: Vec<Fault>,
+    /// What it says when there is no fault.
+    pub(super) otherwise: Finding,
+}
+
+/// A finding and what mends it.
+pub(super) struct Fault {
+    pub(super) finding: Finding,
+    pub(super) edits: Vec<Edit>,
+}
+
+/// A small change of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Edit {
+    /// Other lines in place of one; none drops it.
+    Line { path: String, line: usize, text: Vec<String> },
+    /// Lines at the end.
+    Append { path: String, text: Vec<String> },
+    /// Other permission bits.
+    Mode { path: String, mode: u32 },
+    /// Another name, which nothing has yet.
+    Move { path: String, to: String },
+    /// No file.
+    Remove { path: String },
+}
+
+impl Edit {
+    /// Returns an edit that drops a line.
+    pub(super) fn drop(path: &str, line: usize) -> Self {
+        Self::Line { path: path.to_owned(), line, text: Vec::new() }
+    }
+
+    /// Returns an edit that writes one line in place of another.
+    pub(super) fn line(path: &str, line: usize, text: impl Into<String>) -> Self {
+        Self::Line { path: path.to_owned(), line, text: vec![text.into()] }
+    }
+
+    fn path(&self) -> &str {
+        let (Self::Line { path, .. }
+        | Self::Append { path, .. }
+        | Self::Mode { path, .. }
+        | Self::Move { path, .. }
+        | Self::Remove { path }) = self;
+        path
+    }
+}
+
+impl Judged {
+    /// Returns a judgement without a fault.
+    pub(super) fn only(otherwise: Finding) -> Self {
+        Self { faults: Vec::new(), otherwise }
+    }
+
+    /// Returns the findings.
+    pub(super) fn findings(self) -> Vec<Finding> {
+        if self.faults.is_empty() {
+            return vec![self.otherwise];
+        }
+        let more = self.faults.len().saturating_sub(FINDINGS_MAX);
+        let mut findings: Vec<Finding> =
+            self.faults.into_iter().take(FINDINGS_MAX).map(|fault| fault.finding).collect();
+        if more > 0
+            && let Some(last) = findings.pop()
+        {
+            findings.push(last.seen("doctor", format!("{more} more like it are not shown")));
+        }
+        findings
+    }
+
+    /// Returns the plan of all edits.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(super) fn plan(self, target: &Target) -> Result<Plan> {
+        let mut plan =
+            Plan { verb: "fix", title: "correct the network's files".to_owned(), ..Plan::default() };
+        let mut of_file: BTreeMap<String, Vec<Edit>> = BTreeMap::new();
+        for edit in self.faults.into_iter().flat_map(|fault| fault.edits) {
+            of_file.entry(edit.path().to_owned()).or_default().push(edit);
+        }
+        for (path, edits) in of_file {
+            plan.files.extend(changes(&target.root, &path, &edits)?);
+        }
+        Ok(plan)
+    }
+}
+
+/// The changes of one file.
+fn changes(root: &Root, path: &str, edits: &[Edit]) -> Result<Vec<FileChange>> {
+    if edits.iter().any(|edit| matches!(edit, Edit::Remove { .. })) {
+        return Ok(vec![FileChange::Remove { path: path.to_owned() }]);
+    }
+    let body = root.read(path)?;
+    let secret = if holds_secret(&body) { Secrecy::Secret } else { Secrecy::Open };
+    let body = edited(&body, edits);
+    if let Some(to) = edits.iter().find_map(|edit| match edit {
+        Edit::Move { to, .. } => Some(to),
+        _ => None,
+    }) {
+        let mode = match root.node(path)? {
+            Node::File(file) => Some(file.mode),
+            Node::Absent | Node::Link(_) => None,
+        };
+        let write = FileChange::Write { path: to.clone(), body, mode, secret };
+        return Ok(vec![write, FileChange::Remove { path: path.to_owned() }]);
+    }
+    let mode = edits.iter().find_map(|edit| match edit {
+        Edit::Mode { mode, .. } => Some(*mode),
+        _ => None,
+    });
+    Ok(vec![FileChange::Write { path: path.to_owned(), body, mode, secret }])
+}
+
+/// Returns a file's bytes with the lines of the edits in place; every other byte stays.
+pub(super) fn edited(body: &[u8], edits: &[Edit]) -> Vec<u8> {
+    let mut lines = BTreeMap::new();
+    let mut added: Vec<&String> = Vec::new();
+    for edit in edits {
+        match edit {
+            Edit::Line { line, text, .. } => {
+                lines.insert(*line, text);
+            }
+            Edit::Append { text, .. } => added.extend(text),
+            Edit::Mode { .. } | Edit::Move { .. } | Edit::Remove { .. } => {}
+        }
+    }
+    let mut out = Vec::with_capacity(body.len());
+    for (place, line) in body.split_inclusive(|&b| b == b'\n').enumerate() {
+        let Some(text) = lines.get(&(place + 1)) else {
+            out.extend_from_slice(line);
+            continue;
+        };
+        let end: &[u8] = match line {
+            [.., b'\r', b'\n'] => b"\r\n",
+            [.., b'\n'] => b"\n",
+            _ => b"",
+        };
+        for (number, new) in text.iter().enumerate() {
+            out.extend_from_slice(new.as_bytes());
+            // the last line of a file that does not end in a newline
+            out.extend_from_slice(if end.is_empty() && number + 1 < text.len() { b"\n" } else { end });
+        }
+    }
+    if !added.is_empty() && !out.is_empty() && !out.ends_with(b"\n") {
+        out.push(b'\n');
+    }
+    for line in added {
+        out.extend_from_slice(line.as_bytes());
+        out.push(b'\n');
+    }
+    out
+}
+
+/// Whether a file of network configuration holds what a diff must not show: a passphrase or a key.
+fn holds_secret(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
+    ["password", "psk", "private-key", "privatekey", "wep-key"].iter().any(|word| text.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_lines_of_the_edits_change() {
+        let body = b"one\r\n\xfftwo\nthree";
+        let cases: [(&[Edit], &[u8]); 4] = [
+            (&[Edit::drop("x", 2)], b"one\r\nthree"),
+            (&[Edit::line("x", 1, "ONE")], b"ONE\r\n\xfftwo\nthree"),
+            (
+                &[Edit::Line { path: "x".to_owned(), line: 3, text: vec!["3".into(), "4".into()] }],
+                b"one\r\n\xfftwo\n3\n4",
+            ),
+            (
+                &[Edit::Append { path: "x".to_owned(), text: vec!["end".into()] }],
+                b"one\r\n\xfftwo\nthree\nend\n",
+            ),
+        ];
+        for (edits, want) in cases {
+            assert_eq!(edited(body, edits), want, "{edits:?}");
+        }
+    }
+}
