@@ -338,3 +338,17 @@ fn doctor_mends_the_sources_addresses_on_a_disk_and_looks_again() {
     assert_eq!(guest.undo().status.code(), Some(0));
     assert_eq!(guest.picture(), before);
 }
+
+#[test]
+fn what_only_hands_can_mend_is_left_and_said() {
+    let guest = Guest::new();
+    let before = guest.picture();
+    let output = Command::new(env!("CARGO_BIN_EXE_novactl"))
+        .args(["doctor", "--fix", "--yes", "--only", "agent-installed", "--root"])
+        .arg(guest.root())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!((output.status.code(), guest.picture()), (Some(1), before), "{}", words(&output));
+    assert!(words(&output).contains("left: agent-installed"), "{}", words(&output));
+}

@@ -20,6 +20,9 @@ use crate::revert;
 use crate::target::Target;
 use crate::ui::{self, Answer, Ui};
 
+/// Seconds until a change that may have cut off its own user takes itself back.
+pub(super) const REVERT_AFTER: u64 = 120;
+
 /// Options of everything that changes something.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Consent {
@@ -43,6 +46,8 @@ pub(super) struct Request<'a> {
     pub(super) interfaces: Option<serde_json::Value>,
     /// Seconds after which it takes itself back unless it is kept.
     pub(super) revert_after: Option<u64>,
+    /// Problems that stay whatever this changes, each in a line: then the exit code is not that of a healthy system.
+    pub(super) left: Vec<String>,
 }
 
 /// What was done.
@@ -62,6 +67,8 @@ pub(super) struct ChangeReport {
     words: Option<String>,
     #[serde(skip)]
     shown: bool,
+    #[serde(skip)]
+    left: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -142,6 +149,7 @@ pub(super) fn carry_out(
         findings: request.findings,
         words: None,
         shown: false,
+        left: request.left,
     };
     if prepared.is_empty() {
         report.result = Outcome::NothingToDo;
@@ -194,6 +202,21 @@ pub(super) fn carry_out(
 /// Seconds since 1970.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+/// Asks whether to keep a change that would take itself back: who still reads this has not been cut off.
+///
+/// # Errors
+/// The terminal cannot be read, or the change was taken back already.
+pub(super) fn ask_to_keep(target: &Target, report: &mut ChangeReport) -> anyhow::Result<()> {
+    let Some(seconds) = report.revert_after() else { return Ok(()) };
+    let question =
+        format!("Still connected? It takes itself back in {seconds} s unless you keep it. Keep it?");
+    if ui::confirm(&question)? == Answer::Yes {
+        undo::keep_newest(target)?;
+        report.kept();
+    }
+    Ok(())
 }
 
 impl ChangeReport {
@@ -257,6 +280,9 @@ impl Report for ChangeReport {
         }
         let (status, word, rest) = match self.result {
             Outcome::Applied => (Status::Ok, "DONE", "made and verified".to_owned()),
+            Outcome::NothingToDo if !self.left.is_empty() => {
+                (Status::Warn, "NOTHING TO DO", "what is wrong has to be mended by hand".to_owned())
+            }
             Outcome::NothingToDo => (Status::Ok, "NOTHING TO DO", "everything is as it should be".to_owned()),
             Outcome::Pending => (Status::Note, "PENDING", "nothing was changed (--dry-run)".to_owned()),
             Outcome::Declined => (Status::Note, "DECLINED", "nothing was changed".to_owned()),
@@ -265,6 +291,9 @@ impl Report for ChangeReport {
         };
         let rest = self.words.clone().unwrap_or(rest);
         ui.headed(status, &format!("{word}  "), &rest)?;
+        for line in &self.left {
+            ui.paragraph("left: ", 6, line)?;
+        }
         if let Some(id) = self.journal.as_deref().filter(|_| self.result == Outcome::Applied) {
             let root = self.target.root_option();
             ui.line(&format!("take it back with: novactl undo {root}{id}"))?;
@@ -286,6 +315,7 @@ impl Report for ChangeReport {
 
     fn exit(&self) -> Exit {
         match self.result {
+            Outcome::Applied | Outcome::NothingToDo if !self.left.is_empty() => Exit::Problems,
             Outcome::Applied | Outcome::NothingToDo => Exit::Ok,
             Outcome::Pending => Exit::Problems,
             Outcome::Reverted => Exit::ChangeFailed,

@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 
@@ -14,6 +15,7 @@ use super::{Global, say};
 use crate::check::{self, Check, Finding, Limits, Selection, Status, Strictness, Topic};
 use crate::plan::Plan;
 use crate::report::{Exit, Report, nagios};
+use crate::session;
 use crate::target::Target;
 use crate::ui::{Ui, Volume};
 
@@ -86,14 +88,28 @@ impl Doctor {
         let fires = |check: &&Check| {
             check.fix.is_some() && findings.iter().any(|f| f.id == check.id && f.status >= Status::Warn)
         };
-        let checks: Vec<&Check> = check::all().filter(fires).collect();
         let mut plan = Plan { verb: "fix", title: "fix what doctor found".to_owned(), ..Plan::default() };
-        for check in &checks {
-            if let Some(fix) = check.fix {
-                plan.merge(fix(target)?)?;
+        let mut ids: Vec<String> = Vec::new();
+        let mut left: Vec<String> = Vec::new();
+        for check in check::all().filter(fires) {
+            match with_fix(&plan, check, target) {
+                Ok(merged) => {
+                    plan = merged;
+                    ids.push(check.id.to_owned());
+                }
+                Err(e) => left.push(format!("{}: {e:#}", check.id)),
             }
         }
-        let ids: Vec<String> = checks.iter().map(|check| check.id.to_owned()).collect();
+        let by_hand = |f: &&Finding| f.status == Status::Fail && !ids.iter().any(|id| id == f.id);
+        for finding in findings.iter().filter(by_hand) {
+            if !left.iter().any(|line| line.starts_with(&format!("{}: ", finding.id))) {
+                left.push(format!("{}: {}", finding.id, finding.title));
+            }
+        }
+        // a session that a new network could cut off gets its old one back
+        let acts = target.is_live() && !(plan.steps.is_empty() && plan.activate.is_empty());
+        let revert_after =
+            (acts && session::ssh_address(&target.root).is_some()).then_some(change::REVERT_AFTER);
         let verify = |_: &Target| match global.target() {
             // what was known of the target before the change is not true any more
             Ok(target) => {
@@ -107,9 +123,16 @@ impl Doctor {
             verify: if ids.is_empty() { &|_| Vec::new() } else { &verify },
             findings: findings.into_iter().filter(diagnosis::matters).collect(),
             interfaces: None,
-            revert_after: None,
+            revert_after,
+            left,
         };
-        say(global, &change::carry_out(global, target, &self.consent, journal.as_ref(), request)?)
+        let mut report = change::carry_out(global, target, &self.consent, journal.as_ref(), request)?;
+        // the process that would revert it needs the journal while somebody reads the question
+        drop(journal);
+        if !self.consent.yes {
+            change::ask_to_keep(target, &mut report)?;
+        }
+        say(global, &report)
     }
 
     fn selection(&self) -> anyhow::Result<Selection> {
@@ -123,6 +146,20 @@ impl Doctor {
         }
         Ok(selection)
     }
+}
+
+/// Returns the plan with a check's fix in it.
+///
+/// # Errors
+/// Only hands can mend it, or it changes a file that another fix changes: then the next run can.
+fn with_fix(plan: &Plan, check: &Check, target: &Target) -> anyhow::Result<Plan> {
+    let fix = check.fix.context("it has to be mended by hand")?(target)?;
+    if fix.files.is_empty() && fix.steps.is_empty() {
+        bail!("it has to be mended by hand");
+    }
+    let mut merged = plan.clone();
+    merged.merge(fix).context("run doctor --fix once more for it")?;
+    Ok(merged)
 }
 
 #[derive(Serialize)]

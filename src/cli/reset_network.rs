@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use ipnet::IpNet;
 
-use super::change::{self, ChangeReport, Consent, Request};
+use super::change::{self, Consent, Request};
 use super::trouble::Trouble;
-use super::{Global, say, undo};
+use super::{Global, say};
 use crate::check::{self, Finding, Status, Topic};
 use crate::commands::network::{Proposal, ResetNetwork};
 use crate::net::backend::{BACKENDS, Backend};
@@ -21,11 +21,7 @@ use crate::net::{from, links};
 use crate::report::{Exit, Report};
 use crate::root::Root;
 use crate::target::Target;
-use crate::ui::{self, Answer};
 use crate::{session, xenstore};
-
-/// Seconds until a change that may have cut off its own user takes itself back.
-const REVERT_AFTER: u64 = 120;
 
 /// How long a network manager may take, how long its work has to last, and how often it is looked at. The host gives
 /// `resetnetwork` 60 s in all.
@@ -98,6 +94,7 @@ impl ResetNetworkArgs {
             findings,
             interfaces: Some(shown(&intent)?),
             revert_after,
+            left: Vec::new(),
         };
         if !target.is_live() {
             request.revert_after = None;
@@ -106,7 +103,7 @@ impl ResetNetworkArgs {
         // the process that would revert it needs the journal while somebody reads the question
         drop(journal);
         if report.exit() == Exit::Ok && !self.consent.yes {
-            ask_to_keep(&target, &mut report)?;
+            change::ask_to_keep(&target, &mut report)?;
         }
         say(global, &report)
     }
@@ -187,7 +184,7 @@ impl ResetNetworkArgs {
                     .map(|link| link.name.as_str())
                     .filter(|name| !intent.nics.iter().any(|nic| nic.name == *name));
                 if changed.any(|nic| carries(&nic)) || !others.any(|nic| carries(&nic)) {
-                    Some(REVERT_AFTER)
+                    Some(change::REVERT_AFTER)
                 } else {
                     None
                 }
@@ -281,16 +278,4 @@ fn shown(intent: &Intent) -> anyhow::Result<serde_json::Value> {
         interfaces.insert(nic.name.clone(), serde_json::to_value(nic)?);
     }
     Ok(interfaces.into())
-}
-
-/// Who still reads this has not been cut off.
-fn ask_to_keep(target: &Target, report: &mut ChangeReport) -> anyhow::Result<()> {
-    let Some(seconds) = report.revert_after() else { return Ok(()) };
-    let question =
-        format!("Still connected? It takes itself back in {seconds} s unless you keep it. Keep it?");
-    if ui::confirm(&question)? == Answer::Yes {
-        undo::keep_newest(target)?;
-        report.kept();
-    }
-    Ok(())
 }

@@ -130,6 +130,7 @@ pub(super) fn take_back(
         findings: Vec::new(),
         interfaces: None,
         revert_after: None,
+        left: Vec::new(),
     };
     let report = change::carry_out(global, target, consent, journal, request)?;
     if let (Some(journal), Exit::Ok) = (journal, report.exit()) {
