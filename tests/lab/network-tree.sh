@@ -4,7 +4,7 @@
 #
 # It is made once, in ${NOVACTL_LAB:-target/lab}/network-tree (about 350 MB, a minute, the network), and never changed:
 # who runs a reader in it mounts an overlay over it. Needs root and mmdebstrap. SOURCES names a file of apt sources or a
-# mirror to use instead of deb.debian.org. The services are not started: no postinst runs a daemon in a chroot.
+# mirror to use instead of the machine's own. The services are not started: no postinst runs a daemon in a chroot.
 set -eu
 cd "$(dirname "$0")/../.."
 mkdir -p "${NOVACTL_LAB:-target/lab}"
@@ -14,15 +14,16 @@ if [ ! -e "$tree/etc/debian_version" ]; then
   command -v mmdebstrap >/dev/null || { echo "no mmdebstrap" >&2; exit 3; }
   making=$(mktemp -d "$lab/making.XXXXXX")
   trap 'rm -rf "$making"' EXIT
-  sources=${SOURCES:-http://deb.debian.org/debian}
-  [ -n "${SOURCES:-}" ] || [ ! -e /etc/apt/sources.list.d/debian.sources ] ||
+  # none: mmdebstrap takes Debian's own
+  sources=${SOURCES:-}
+  [ -n "$sources" ] || [ ! -e /etc/apt/sources.list.d/debian.sources ] ||
     sources=/etc/apt/sources.list.d/debian.sources
   mmdebstrap --quiet --variant=minbase \
     --include=ifupdown,network-manager,systemd,systemd-resolved,netplan.io,iproute2,iputils-ping,dbus \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/man/*' \
     --customize-hook='rm -rf "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/* "$1"/var/log/*' \
-    bookworm "$making/tree" "$sources" >&2
+    bookworm "$making/tree" ${sources:+"$sources"} >&2
   rm -rf "$making/tree"/dev/*
   chmod 755 "$making/tree"
   # whoever else made it meanwhile has made the same

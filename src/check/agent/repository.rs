@@ -144,7 +144,7 @@ mod tests {
         let cases = [
             (
                 "etc/apt/sources.list",
-                "deb http://deb.debian.org/debian bookworm main\ndeb [arch=amd64] https://mirror.rackspace.com/ospc/debian bookworm main\n",
+                "deb http://mirror.example/debian bookworm main\ndeb [arch=amd64] https://mirror.rackspace.com/ospc/debian bookworm main\n",
                 ":2",
             ),
             (
