@@ -56,6 +56,22 @@ pub struct Check {
     pub page: &'static str,
 }
 
+impl Check {
+    /// Returns what the checks of a topic that look at files alone have in common; the rest is filled in.
+    const fn of_files(topic: Topic) -> Self {
+        Self {
+            id: "",
+            topic,
+            about: "",
+            needs: Needs::FILES,
+            blocks: &[],
+            probe: |_| Ok(Vec::new()),
+            fix: None,
+            page: "",
+        }
+    }
+}
+
 /// The part of the system that a check is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]

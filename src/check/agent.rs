@@ -25,16 +25,7 @@ use crate::target::Target;
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
 /// A check of files, without what it blocks.
-const FILES: Check = Check {
-    id: "",
-    topic: Topic::Agent,
-    about: "",
-    needs: Needs::FILES,
-    blocks: &[],
-    probe: |_| Ok(Vec::new()),
-    fix: None,
-    page: "",
-};
+const FILES: Check = Check::of_files(Topic::Agent);
 
 /// The checks of this topic, cause before symptom.
 pub(super) const CHECKS: &[Check] = &[

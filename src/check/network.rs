@@ -26,16 +26,7 @@ use crate::plan::Plan;
 use crate::target::Target;
 
 /// What the checks of files have in common.
-const TEMPLATE: Check = Check {
-    id: "",
-    topic: Topic::Network,
-    about: "",
-    needs: Needs::FILES,
-    blocks: &[],
-    probe: |_| Ok(Vec::new()),
-    fix: None,
-    page: "",
-};
+const TEMPLATE: Check = Check::of_files(Topic::Network);
 
 /// The checks of this topic.
 pub(super) const CHECKS: &[Check] = &[
