@@ -7,11 +7,16 @@
 //! To add one: its function and `const` in `check/<topic>.rs`, one line in [`CHECKS`] in the order cause before
 //! symptom, its page in `check/pages/<id>.md`, a broken and a healthy case in the tests.
 
+mod access;
 mod agent;
+mod cloud_init;
 mod engine;
+mod image;
 mod inside;
 pub(crate) mod interfaces;
+mod names;
 mod network;
+mod registration;
 mod verdict;
 mod xen;
 mod xentools;
@@ -28,7 +33,18 @@ use crate::target::Target;
 
 /// Every check, cause before symptom: the order of the report.
 pub const CHECKS: &[&[Check]] =
-    &[xen::CHECKS, xentools::CHECKS, agent::CHECKS, interfaces::CHECKS, network::CHECKS];
+    &[
+        xen::CHECKS,
+        xentools::CHECKS,
+        agent::CHECKS,
+        interfaces::CHECKS,
+        network::CHECKS,
+        names::CHECKS,
+        access::CHECKS,
+        cloud_init::CHECKS,
+        image::CHECKS,
+        registration::CHECKS,
+    ];
 
 /// Returns every check in the order of the report.
 pub fn all() -> impl Iterator<Item = &'static Check> {
@@ -86,6 +102,16 @@ pub enum Topic {
     Interfaces,
     /// How the network is configured.
     Network,
+    /// The names of the server.
+    Names,
+    /// Who can log in.
+    Access,
+    /// cloud-init, beside the agent or instead of it.
+    CloudInit,
+    /// The disk and what an image of it carries on.
+    Image,
+    /// Subscription, clock, SELinux.
+    Registration,
 }
 
 /// What a check needs before it can be judged.
@@ -110,6 +136,11 @@ impl Topic {
             Self::Agent => "agent",
             Self::Interfaces => "interfaces",
             Self::Network => "network",
+            Self::Names => "names",
+            Self::Access => "access",
+            Self::CloudInit => "cloud-init",
+            Self::Image => "image",
+            Self::Registration => "registration",
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod report;
 pub mod revert;
 pub mod root;
 pub mod route;
+pub mod secret;
 pub mod session;
 pub mod target;
 pub mod ui;

@@ -1,0 +1,6 @@
+//! Checks of the topic registration: subscription, clock and SELinux.
+
+use super::Check;
+
+/// The checks of this topic.
+pub(super) const CHECKS: &[Check] = &[];
