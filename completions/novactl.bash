@@ -140,7 +140,7 @@ _novactl() {
                     return 0
                     ;;
                 --topic)
-                    COMPREPLY=($(compgen -W "xen xentools agent interfaces network" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "xen xentools agent interfaces network names access cloud-init image registration" -- "${cur}"))
                     return 0
                     ;;
                 --root)

@@ -49,7 +49,12 @@ complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l topic -d 'Run
 xentools\t'The XenServer Tools in the guest'
 agent\t'nova-agent itself'
 interfaces\t'The network interfaces that exist'
-network\t'How the network is configured'"
+network\t'How the network is configured'
+names\t'The names of the server'
+access\t'Who can log in'
+cloud-init\t'cloud-init, beside the agent or instead of it'
+image\t'The disk and what an image of it carries on'
+registration\t'Subscription, clock, SELinux'"
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l format -d 'How the result is written' -r -f -a "table\t'For people'
