@@ -3,6 +3,7 @@
 
 pub mod agents;
 pub mod boot;
+pub mod cloud_init;
 pub mod hypervisor;
 pub mod identity;
 pub mod init;

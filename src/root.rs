@@ -97,10 +97,14 @@ pub struct Tail {
 /// Free room of the file system that holds a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
-    /// Bytes that root may still write.
+    /// Bytes that everybody may still write.
     pub free: u64,
+    /// Bytes that root may still write: what is kept back for it as well.
+    pub free_for_root: u64,
     /// Size of the file system in bytes.
     pub total: u64,
+    /// Inodes that are free; `None` where the file system makes them as they are needed.
+    pub inodes: Option<u64>,
 }
 
 impl Root {
@@ -349,7 +353,12 @@ impl Root {
         let fd = self.open_at(path, OFlags::PATH).with_context(doing)?.with_context(doing)?;
         let fs = rustix::fs::fstatvfs(&fd).with_context(doing)?;
         let bytes = |blocks: u64| blocks.saturating_mul(fs.f_frsize);
-        Ok(Space { free: bytes(fs.f_bavail), total: bytes(fs.f_blocks) })
+        Ok(Space {
+            free: bytes(fs.f_bavail),
+            free_for_root: bytes(fs.f_bfree),
+            total: bytes(fs.f_blocks),
+            inodes: (fs.f_files > 0).then_some(fs.f_ffree),
+        })
     }
 }
 

@@ -1,6 +1,47 @@
 //! Checks of the topic image: the disk, and what an image of it would carry on.
+//!
+//! [`FOR_IMAGES`] are made by `fix-image` only: a server that runs has a machine id and host keys, and that is right.
 
-use super::Check;
+mod boot_devices;
+mod disk_space;
+mod file_system;
+mod root_writable;
+
+use super::{Blocks, Check, Needs, Topic};
+
+/// What the checks of files have in common.
+const TEMPLATE: Check = Check::of_files(Topic::Image);
 
 /// The checks of this topic.
-pub(super) const CHECKS: &[Check] = &[];
+pub(super) const CHECKS: &[Check] = &[
+    Check {
+        id: "boot-devices",
+        about: "fstab and the boot loader name no disk that another vm_mode renames",
+        probe: boot_devices::probe,
+        page: include_str!("pages/boot-devices.md"),
+        ..TEMPLATE
+    },
+    Check {
+        id: "disk-space",
+        about: "there is room to write a file safely",
+        probe: disk_space::probe,
+        page: include_str!("pages/disk-space.md"),
+        ..TEMPLATE
+    },
+    Check {
+        id: "root-writable",
+        about: "the file systems of /etc and /var can be written",
+        needs: Needs::LIVE,
+        blocks: &[Blocks::Check("disk-space")],
+        probe: root_writable::probe,
+        page: include_str!("pages/root-writable.md"),
+        ..TEMPLATE
+    },
+    Check {
+        id: "file-system-clean",
+        about: "the file system needs no check before it is written",
+        probe: file_system::probe,
+        page: include_str!("pages/file-system-clean.md"),
+        ..TEMPLATE
+    },
+];
