@@ -5,6 +5,8 @@ mod check_xentools;
 mod diagnosis;
 mod doctor;
 mod explain;
+mod fix_image;
+mod mending;
 mod reset_network;
 mod scan_ifaces;
 pub mod trouble;
@@ -84,6 +86,8 @@ pub enum Command {
     ScanIfaces(scan_ifaces::ScanIfaces),
     /// Configure the NICs as the host says
     ResetNetwork(reset_network::ResetNetworkArgs),
+    /// Make a server, disk or image ready to be captured as an image
+    FixImage(fix_image::FixImage),
     /// Say what a check means, why it matters and how to mend it by hand
     Explain(explain::Explain),
     /// List what was changed, take a change back, or keep one
@@ -123,6 +127,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::CheckXentools(check_xentools) => check_xentools.run(&cli.global),
         Command::ScanIfaces(scan) => scan.run(&cli.global),
         Command::ResetNetwork(reset) => reset.run(&cli.global),
+        Command::FixImage(fix_image) => fix_image.run(&cli.global),
         Command::Explain(explain) => explain.run(&cli.global),
         Command::Undo(undo) => undo.run(&cli.global),
     }

@@ -16,6 +16,7 @@ pub mod cli;
 pub mod commands;
 pub mod exec;
 pub mod facts;
+pub mod image;
 pub mod net;
 pub mod plan;
 pub mod report;

@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::change::{self, ChangeReport, Consent, Request};
 use super::trouble::Trouble;
 use super::{Global, say};
+use crate::check::{Finding, Topic};
 use crate::plan::journal::{self, Journal, Record, State, Turn};
-use crate::plan::{self, Edits};
+use crate::plan::{self, Discard, Edits};
 use crate::report::{Exit, Report, nagios};
 use crate::revert;
 use crate::root::Root;
@@ -127,7 +128,7 @@ pub(super) fn take_back(
     let request = Request {
         plan: plan::undo(&target.root, &record, edits)?,
         verify: &|_| Vec::new(),
-        findings: Vec::new(),
+        findings: gone_for_good(&record),
         interfaces: None,
         revert_after: None,
         left: Vec::new(),
@@ -138,6 +139,20 @@ pub(super) fn take_back(
         journal.save(&Record { state: State::Undone, revert_at: None, ..record })?;
     }
     Ok(report)
+}
+
+/// What the change discarded, which nobody can bring back.
+fn gone_for_good(record: &Record) -> Vec<Finding> {
+    let size: u64 = record.discarded.iter().map(|discard| discard.size).sum();
+    if record.discarded.is_empty() {
+        return Vec::new();
+    }
+    let title = format!("{} files, {} KiB, were not kept in the journal", record.discarded.len(), size >> 10);
+    let finding = Finding::note(title).because("they stay as they are: logs and caches, as was said before");
+    let seen = |finding: Finding, discard: &Discard| {
+        finding.seen(format!("/{}", discard.path), format!("{} bytes", discard.size))
+    };
+    vec![record.discarded.iter().fold(finding, seen).of("undo", Topic::Image)]
 }
 
 fn keep(global: &Global, journal: Option<Journal<'_>>, record: Record) -> anyhow::Result<ExitCode> {

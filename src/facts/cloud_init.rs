@@ -157,6 +157,13 @@ impl CloudInit {
         })
     }
 
+    /// Returns the files that say something at a path of keys, each with the value when it is a word.
+    pub fn files_with(&self, keys: [&str; 2]) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.files
+            .iter()
+            .filter_map(move |(path, top)| Some((path.as_str(), top.get(keys[0])?.get(keys[1])?.text())))
+    }
+
     /// Returns the first word of the kernel's command line that `wanted` accepts.
     fn word(&self, wanted: impl Fn(&str) -> bool) -> Option<(String, String)> {
         self.line.iter().find_map(|(source, line)| {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::journal::{self, FileRecord, Journal, NodeRecord, Record, State};
-use super::{FileChange, LiveStep, Plan, Prepared};
+use super::{FileChange, Leaves, LiveStep, Plan, Prepared};
 use crate::exec::Cmd;
 use crate::root::{Node, Root};
 use crate::target::Target;
@@ -153,6 +153,7 @@ impl Prepared {
             made_dirs,
             activate: self.activate.clone(),
             steps: self.steps.clone(),
+            discarded: self.discards.clone(),
             revert_at: None,
         })
     }
@@ -194,6 +195,13 @@ impl Applied<'_> {
         self.record.state = State::Done;
         self.record.revert_at = revert_at;
         self.journal.save(&self.record)?;
+        // last of all: nothing brings these back
+        for discard in &self.record.discarded {
+            match discard.leaves {
+                Leaves::Nothing => drop(self.journal.root().put(&discard.path, &Node::Absent)?),
+                Leaves::Empty => self.journal.root().empty(&discard.path)?,
+            }
+        }
         self.journal.prune()?;
         Ok(self.record)
     }
@@ -251,6 +259,7 @@ pub fn undo(root: &Root, record: &Record, edits: Edits) -> Result<Plan> {
         files,
         activate: record.activate.clone(),
         steps: record.steps.iter().rev().filter_map(back).collect(),
+        discards: Vec::new(),
     })
 }
 

@@ -12,7 +12,7 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{LiveStep, Secrecy};
+use super::{Discard, LiveStep, Secrecy};
 use crate::exec::Cmd;
 use crate::root::{FileNode, Node, Root};
 
@@ -45,6 +45,9 @@ pub struct Record {
     pub activate: Vec<Cmd>,
     /// Changes of the running system.
     pub steps: Vec<LiveStep>,
+    /// Files that went for good.
+    #[serde(default)]
+    pub discarded: Vec<Discard>,
     /// When it takes itself back unless it is kept, in seconds since 1970.
     pub revert_at: Option<u64>,
 }
