@@ -25,6 +25,9 @@ _novactl() {
             novactl,explain)
                 cmd="novactl__subcmd__explain"
                 ;;
+            novactl,fix-image)
+                cmd="novactl__subcmd__fix__subcmd__image"
+                ;;
             novactl,help)
                 cmd="novactl__subcmd__help"
                 ;;
@@ -46,6 +49,9 @@ _novactl() {
             novactl__subcmd__help,explain)
                 cmd="novactl__subcmd__help__subcmd__explain"
                 ;;
+            novactl__subcmd__help,fix-image)
+                cmd="novactl__subcmd__help__subcmd__fix__subcmd__image"
+                ;;
             novactl__subcmd__help,help)
                 cmd="novactl__subcmd__help__subcmd__help"
                 ;;
@@ -65,7 +71,7 @@ _novactl() {
 
     case "${cmd}" in
         novactl)
-            opts="-v -q -h -V --root --xenstore --format --color --verbose --quiet --help --version doctor check-xentools scan-ifaces reset-network explain undo help"
+            opts="-v -q -h -V --root --xenstore --format --color --verbose --quiet --help --version doctor check-xentools scan-ifaces reset-network fix-image explain undo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -196,8 +202,50 @@ _novactl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        novactl__subcmd__fix__subcmd__image)
+            opts="-y -v -q -h --cloud-init --metadata --generalize --list-steps --only --skip --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --metadata)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --only)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --skip)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --xenstore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         novactl__subcmd__help)
-            opts="doctor check-xentools scan-ifaces reset-network explain undo help"
+            opts="doctor check-xentools scan-ifaces reset-network fix-image explain undo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -239,6 +287,20 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__help__subcmd__explain)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__help__subcmd__fix__subcmd__image)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

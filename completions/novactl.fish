@@ -40,6 +40,7 @@ complete -c novactl -n "__fish_novactl_needs_command" -f -a "doctor" -d 'Find wh
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "check-xentools" -d 'Check the XenServer Tools, link by link from the hypervisor to the host'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "scan-ifaces" -d 'Show every interface: what it is, what the host says of it, IPv6'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "reset-network" -d 'Configure the NICs as the host says'
+complete -c novactl -n "__fish_novactl_needs_command" -f -a "fix-image" -d 'Make a server, disk or image ready to be captured as an image'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "explain" -d 'Say what a check means, why it matters and how to mend it by hand'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "undo" -d 'List what was changed, take a change back, or keep one'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -119,6 +120,25 @@ complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s y -l y
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s v -l verbose -d 'Say more; twice: what is read and run as well'
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l metadata -d 'Check the image\'s properties: JSON of the image API; - reads stdin' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l only -d 'Only these checks and steps' -r
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l skip -d 'Leave these checks and steps out' -r
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l format -d 'How the result is written' -r -f -a "table\t'For people'
+json\t'One JSON document'
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
+always\t'Also into files and pipes'
+never\t'Never'"
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l cloud-init -d 'Prepare the image for cloud-init instead of the agent'
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l generalize -d 'Remove what must not be cloned: machine id, host keys, logs, ...'
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l list-steps -d 'List the steps of --generalize and do nothing'
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l dry-run -d 'Show what would change and change nothing'
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -s y -l yes -d 'Do not ask'
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -s v -l verbose -d 'Say more; twice: what is read and run as well'
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l format -d 'How the result is written' -r -f -a "table\t'For people'
@@ -147,10 +167,11 @@ complete -c novactl -n "__fish_novactl_using_subcommand undo" -s y -l yes -d 'Do
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -s v -l verbose -d 'Say more; twice: what is read and run as well'
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "doctor" -d 'Find what is wrong, say what mends it and which recovery route applies'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "check-xentools" -d 'Check the XenServer Tools, link by link from the hypervisor to the host'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "scan-ifaces" -d 'Show every interface: what it is, what the host says of it, IPv6'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "reset-network" -d 'Configure the NICs as the host says'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "explain" -d 'Say what a check means, why it matters and how to mend it by hand'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "undo" -d 'List what was changed, take a change back, or keep one'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network explain undo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image explain undo help" -f -a "doctor" -d 'Find what is wrong, say what mends it and which recovery route applies'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image explain undo help" -f -a "check-xentools" -d 'Check the XenServer Tools, link by link from the hypervisor to the host'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image explain undo help" -f -a "scan-ifaces" -d 'Show every interface: what it is, what the host says of it, IPv6'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image explain undo help" -f -a "reset-network" -d 'Configure the NICs as the host says'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image explain undo help" -f -a "fix-image" -d 'Make a server, disk or image ready to be captured as an image'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image explain undo help" -f -a "explain" -d 'Say what a check means, why it matters and how to mend it by hand'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image explain undo help" -f -a "undo" -d 'List what was changed, take a change back, or keep one'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image explain undo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

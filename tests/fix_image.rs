@@ -10,10 +10,12 @@
 #[path = "guests/elf.rs"]
 mod elf;
 #[path = "guests/manifest.rs"]
+#[allow(dead_code, reason = "every test file uses its own part")]
 mod manifest;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -55,7 +57,9 @@ fn files(root: &Path) -> BTreeMap<PathBuf, String> {
         let content = if stat.is_symlink() {
             fs::read_link(&path).unwrap().display().to_string()
         } else if stat.is_file() && stat.size() < 1 << 20 {
-            format!("{:?}", fs::read(&path).unwrap())
+            let mut hash = std::hash::DefaultHasher::new();
+            fs::read(&path).unwrap().hash(&mut hash);
+            hash.finish().to_string()
         } else {
             stat.size().to_string()
         };
@@ -98,12 +102,8 @@ fn plant(root: &Path) {
 #[test]
 fn every_guest_is_made_ready_once_and_taken_back_whole() {
     let all = Manifests::read(&guests_dir()).unwrap();
-    let names: Vec<&str> = fs::read_dir(guests_dir())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter_map(|name| name.strip_suffix(".guest").map(str::to_owned))
-        .map(|name| &*name.leak())
-        .collect();
+    let is_healthy = |name: &&str| guests_dir().join(format!("{name}.guest")).exists();
+    let names: Vec<&str> = all.names("").filter(is_healthy).collect();
     assert!(names.len() > 5, "{names:?}");
     for name in names {
         for mode in [&["--generalize"][..], &["--cloud-init"], &["--generalize", "--cloud-init"], &[]] {
@@ -119,6 +119,7 @@ fn every_guest_is_made_ready_once_and_taken_back_whole() {
 fn try_on(name: &str, root: &Path, mode: &[&str]) {
     let before = files(root);
     let pending = fix(root, &[mode, &["--dry-run"]].concat());
+    fits_its_schema(&pending);
     assert_eq!(differences(&before, &files(root)), Vec::<PathBuf>::new(), "{name}: dry run");
     assert!(!pending.to_string().contains("s3cret"), "{name}: a secret is shown");
     let made = fix(root, &[mode, &["--yes"]].concat());
@@ -135,6 +136,15 @@ fn try_on(name: &str, root: &Path, mode: &[&str]) {
         assert_eq!(undone["result"], "applied", "{name}: {undone:#}");
     }
     assert_eq!(differences(&before, &files(root)), Vec::<PathBuf>::new(), "{name}: undo");
+}
+
+fn fits_its_schema(document: &Value) {
+    let mut schemas = boon::Schemas::new();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/change.json");
+    let schema = boon::Compiler::new().compile(file.to_str().unwrap(), &mut schemas).unwrap();
+    if let Err(e) = schemas.validate(document, schema) {
+        panic!("{e:#}");
+    }
 }
 
 #[test]

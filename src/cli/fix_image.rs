@@ -40,7 +40,8 @@ Examples:
   openstack image show -f json IMAGE | novactl fix-image --dry-run --metadata -
 
 On a running server, steps that would harm it are left out and named. Large
-logs and caches are not kept in the journal: the plan says which.";
+logs and caches are not kept in the journal: the plan says which. When the
+image is taken, novactl undo gives the server back what it had.";
 
 /// Options of `fix-image`.
 #[derive(Debug, Args)]
@@ -74,9 +75,9 @@ impl FixImage {
         if self.list_steps {
             return say(global, &StepList::of_all());
         }
-        let selection = self.selection()?;
         let image = self.metadata.as_deref().map(described).transpose()?;
         let target = Arc::new(global.target()?);
+        let selection = self.selection(&target)?;
         let journal = change::begin(global, &target, &self.consent)?;
         let mut findings = match &selection {
             Some(selection) => check::run(&target, selection, Limits::default()),
@@ -137,7 +138,7 @@ impl FixImage {
     ///
     /// # Errors
     /// A name is neither a check nor a step.
-    fn selection(&self) -> anyhow::Result<Option<Selection>> {
+    fn selection(&self, target: &Target) -> anyhow::Result<Option<Selection>> {
         let is_check = |name: &&String| check::every().any(|check| check.id == **name);
         let is_step = |name: &String| STEPS.iter().any(|step| step.name == *name);
         if let Some(name) = self.only.iter().chain(&self.skip).find(|name| !is_check(name) && !is_step(name))
@@ -149,16 +150,23 @@ impl FixImage {
             return Ok(None);
         }
         let mut skip: Vec<String> = self.skip.iter().filter(is_check).cloned().collect();
+        let goes_without_network =
+            STEPS.iter().any(|step| step.name == "network" && self.is_taken(step, target));
         // what asks for the opposite of what is wanted
         let against = |check: &&'static check::Check| {
             let for_the_agent = check.topic == Topic::Agent
                 || matches!(check.id, "cloud-init-network" | "golden-image" | "xentools-before-agent");
-            self.cloud_init && for_the_agent || self.takes("network") && check.topic == Topic::Network
+            self.cloud_init && for_the_agent || goes_without_network && check.topic == Topic::Network
         };
         skip.extend(check::every().filter(against).map(|check| check.id.to_owned()));
         // it waits for an answer of the agent, which is no part of an image
         skip.push("agent-answers".to_owned());
         Ok(Some(Selection { occasion: Occasion::Image, only, skip, topics: Vec::new() }))
+    }
+
+    /// Whether a step is wanted, and does no harm.
+    fn is_taken(&self, step: &Step, target: &Target) -> bool {
+        self.takes(step.name) && !(target.is_live() && step.harms.is_some())
     }
 
     /// Whether a step is wanted.
@@ -171,16 +179,25 @@ impl FixImage {
     fn steps(&self, target: &Target, findings: &mut Vec<Finding>) -> Vec<&'static Step> {
         let mut steps = Vec::new();
         for step in STEPS.iter().filter(|step| self.takes(step.name)) {
-            match step.harms.filter(|_| target.is_live()) {
-                None => steps.push(step),
-                Some(harm) => findings.push(
+            match step.harms {
+                Some(harm) if !self.is_taken(step, target) => findings.push(
                     Finding::note(format!("the step {} is left out on a running server", step.name))
                         .because(harm)
                         .about(step.name)
                         .mend("run it on the disk, or on a server built of the image")
                         .of("generalize", Topic::Image),
                 ),
+                _ => steps.push(step),
             }
+        }
+        if self.cloud_init && target.is_live() {
+            findings.push(
+                Finding::note("this server is cloud-init's as well from its next boot on")
+                    .because("undo it when the image is taken, if the server is to stay with its agent")
+                    .about("cloud-init")
+                    .by(&["novactl", "undo"])
+                    .of("generalize", Topic::Image),
+            );
         }
         steps
     }

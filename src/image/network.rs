@@ -122,7 +122,7 @@ fn without_nics(text: &str) -> String {
                 }
             }
             ["source" | "source-directory" | "no-auto-down" | "rename" | "template", ..] => {
-                is_dropping = false
+                is_dropping = false;
             }
             _ => {}
         }

@@ -226,3 +226,55 @@ fn network_manager(target: &Target) -> Result<Vec<Deviation>> {
         .by(&["systemctl", "mask", "NetworkManager", "NetworkManager-wait-online"]);
     Ok(vec![Deviation { finding, changes: vec![mask("NetworkManager"), mask("NetworkManager-wait-online")] }])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::tree::Tree;
+    use crate::xenstore::Source;
+
+    const EL: &str = "ID=centos\nVERSION_ID=7\n";
+
+    fn subjects(item: Item, files: &[(&str, &str)]) -> Vec<String> {
+        let tree = Tree::of(files);
+        let target = Target::offline(tree.path(), Source::None).unwrap();
+        item(&target).unwrap().into_iter().filter_map(|deviation| deviation.finding.subject).collect()
+    }
+
+    #[test]
+    fn arp_notify_is_the_last_value_that_reaches_eth0() {
+        let of = |files: &[(&str, &str)]| subjects(arp_notify, files).len();
+        let key = "net.ipv4.conf.eth0.arp_notify";
+        assert_eq!(of(&[("etc/sysctl.conf", &format!("{key} = 1\n"))]), 0);
+        assert_eq!(of(&[("etc/sysctl.d/a.conf", "net/ipv4/conf/all/arp_notify=1\n")]), 0);
+        assert_eq!(of(&[("etc/sysctl.conf", &format!("#{key} = 1\n"))]), 1);
+        assert_eq!(
+            of(&[
+                ("etc/sysctl.d/a.conf", &format!("{key} = 1\n")),
+                ("etc/sysctl.d/b.conf", &format!("{key} = 0\n"))
+            ]),
+            1
+        );
+        assert_eq!(of(&[]), 1);
+    }
+
+    #[test]
+    fn the_generator_of_names_counts_unless_it_is_switched_off() {
+        let generator = ("lib/udev/rules.d/75-persistent-net-generator.rules", "x");
+        let off = ("etc/udev/rules.d/75-persistent-net-generator.rules", "");
+        assert_eq!(subjects(net_generator, &[generator]).len(), 1);
+        assert_eq!(subjects(net_generator, &[generator, off]).len(), 0);
+        assert_eq!(subjects(net_generator, &[]).len(), 0);
+    }
+
+    #[test]
+    fn the_network_scripts_need_three_words() {
+        let el = ("etc/os-release", EL);
+        let scripts = ("etc/sysconfig/network-scripts/ifup", "");
+        let all = ("etc/sysconfig/network", "NETWORKING=yes\nNOZEROCONF=\"YES\"\nNETWORKING_IPV6=yes\n");
+        let two = ("etc/sysconfig/network", "NETWORKING=yes\nNETWORKING_IPV6=yes\nNETWORKING_IPV6=no\n");
+        assert_eq!(subjects(sysconfig_network, &[el, scripts, all]), Vec::<String>::new());
+        assert_eq!(subjects(sysconfig_network, &[el, scripts, two]), ["NOZEROCONF", "NETWORKING_IPV6"]);
+        assert_eq!(subjects(sysconfig_network, &[el, two]), Vec::<String>::new(), "nothing reads it");
+    }
+}

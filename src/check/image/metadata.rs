@@ -45,7 +45,9 @@ impl Image {
         }
         match top.get("properties") {
             Some(Value::Object(inner)) => {
-                inner.iter().for_each(|(key, value)| take(&mut properties, key, value))
+                for (key, value) in inner {
+                    take(&mut properties, key, value);
+                }
             }
             Some(Value::String(text)) => properties.extend(pairs(text)),
             _ => {}
@@ -154,12 +156,13 @@ impl Image {
             .and_then(|text| text.parse::<u64>().ok())
             .map(|bytes| bytes.div_ceil(1 << 30));
         let gib = of_bytes.or_else(|| self.get("min_disk")?.parse().ok())?;
-        let finding = match gib {
-            0..=DISK_SMALL => return None,
-            ..=DISK_MAX => {
-                Finding::note("the disk is too large for General Purpose and I/O optimized flavours")
-            }
-            _ => Finding::fail("the disk is too large to be imported"),
+        if gib <= DISK_SMALL {
+            return None;
+        }
+        let finding = if gib <= DISK_MAX {
+            Finding::note("the disk is too large for General Purpose and I/O optimized flavours")
+        } else {
+            Finding::fail("the disk is too large to be imported")
         };
         Some(finding.seen("the image's properties", format!("{gib} GiB")).about("size"))
     }

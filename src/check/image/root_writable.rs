@@ -70,11 +70,11 @@ mod tests {
     #[test]
     fn the_mount_that_holds_etc_and_var_counts() {
         let fail = |place: &str| (Status::Fail, Some(place.to_owned()));
-        let ok = (Status::Ok, None);
+        let ok = [(Status::Ok, None)];
         let healthy =
             "rootfs / rootfs ro 0 0\nproc /proc proc ro 0 0\n/dev/xvda1 / ext4 rw,errors=remount-ro 0 0\n";
-        assert_eq!(found(healthy), [ok.clone()]);
-        assert_eq!(found(&format!("{healthy}/dev/xvdb1 /usr ext4 ro 0 0\n")), [ok]);
+        assert_eq!(found(healthy), ok);
+        assert_eq!(found(&format!("{healthy}/dev/xvdb1 /usr ext4 ro 0 0\n")), ok);
         assert_eq!(found("/dev/xvda1 / ext4 ro,relatime 0 0\n"), [fail("/")]);
         assert_eq!(found(&format!("{healthy}/dev/xvdb1 /var ext4 ro 0 0\n")), [fail("/var")]);
         assert_eq!(found(&format!("{healthy}/dev/xvda1 / ext4 ro 0 0\n")), [fail("/")]);
