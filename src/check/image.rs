@@ -10,7 +10,7 @@ mod golden;
 pub mod metadata;
 mod root_writable;
 
-use super::{Blocks, Check, Finding, Needs, Topic};
+use super::{Check, Finding, Needs, Topic};
 
 /// What the checks of files have in common.
 const TEMPLATE: Check = Check::of_files(Topic::Image);
@@ -35,7 +35,6 @@ pub(super) const CHECKS: &[Check] = &[
         id: "root-writable",
         about: "the file systems of /etc and /var can be written",
         needs: Needs::LIVE,
-        blocks: &[Blocks::Check("disk-space")],
         probe: root_writable::probe,
         page: include_str!("pages/root-writable.md"),
         ..TEMPLATE

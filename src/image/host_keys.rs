@@ -6,14 +6,16 @@
 use anyhow::{Result, bail};
 
 use crate::facts::cloud_init::{CloudInit, Starts};
+use crate::facts::init::Init;
 use crate::plan::{FileChange, Plan, Secrecy};
 use crate::root::Node;
 use crate::target::Target;
 
 const DIR: &str = "etc/ssh";
-const UNITS: [&str; 3] = ["sshd", "ssh", "sshd@"];
+const UNITS: [&str; 3] = ["sshd.service", "ssh.service", "sshd@.service"];
+const RC_LOCAL: &str = "etc/rc.local";
 const SCRIPTS: [&str; 5] =
-    ["etc/init.d/sshd", "etc/rc.d/init.d/sshd", "etc/init.d/ssh", "etc/rc.d/sshd", "etc/rc.local"];
+    ["etc/init.d/sshd", "etc/rc.d/init.d/sshd", "etc/init.d/ssh", "etc/rc.d/sshd", RC_LOCAL];
 
 /// The host keys of a system.
 #[derive(Debug)]
@@ -56,15 +58,16 @@ impl Maker {
         for name in UNITS {
             let Some(unit) = target.services().unit(root, name)? else { continue };
             let found = unit.settings.iter().find(|setting| {
-                matches!(setting.key.as_str(), "Wants" | "Requires" | "ExecStartPre" | "After")
-                    && makes(&setting.value)
+                matches!(setting.key.as_str(), "Wants" | "Requires" | "ExecStartPre") && makes(&setting.value)
             });
-            if let Some(setting) = found.filter(|setting| setting.key != "After") {
+            if let Some(setting) = found {
                 let text = format!("{}={}", setting.key, setting.value);
                 return Ok(Some(Self { source: setting.source.clone(), text }));
             }
         }
-        for path in SCRIPTS {
+        // systemd has units of its own for sshd, beside which a script does not run
+        let runs = |path: &&&str| target.services().init != Init::Systemd || **path == RC_LOCAL;
+        for path in SCRIPTS.iter().filter(runs) {
             let text = root.text_opt(path)?.unwrap_or_default();
             let line =
                 text.lines().enumerate().find(|(_, line)| !line.trim_start().starts_with('#') && makes(line));
