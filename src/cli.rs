@@ -1,5 +1,6 @@
 //! The command line: options only, and which file runs each command.
 
+mod agent;
 mod change;
 mod check_xentools;
 mod diagnosis;
@@ -86,8 +87,31 @@ pub enum Command {
     ResetNetwork(reset_network::ResetNetworkArgs),
     /// Say what a check means, why it matters and how to mend it by hand
     Explain(explain::Explain),
+    /// Be the agent: serve the host, or carry out one command of its
+    Agent(agent::AgentArgs),
     /// List what was changed, take a change back, or keep one
     Undo(undo::Undo),
+}
+
+impl Cli {
+    /// Starts logging: to standard error, or where the agent is told to.
+    ///
+    /// # Errors
+    /// The agent's log cannot be opened.
+    pub fn start_log(&self) -> anyhow::Result<()> {
+        if let Command::Agent(agent) = &self.command
+            && let Some(run) = agent.as_service()
+        {
+            return run.start_log(self.global.verbose);
+        }
+        let level = match self.global.verbose {
+            0 | 1 => tracing::Level::WARN,
+            2 => tracing::Level::DEBUG,
+            _ => tracing::Level::TRACE,
+        };
+        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time().init();
+        Ok(())
+    }
 }
 
 impl Global {
@@ -105,11 +129,16 @@ impl Global {
     /// # Errors
     /// The root is no directory or cannot be opened.
     pub fn target(&self) -> anyhow::Result<Target> {
-        let source = self.xenstore.clone().map_or(Source::Auto, Source::Path);
+        let source = self.source();
         match &self.root {
             Some(root) => Target::offline(root, source).map_err(|e| trouble::no_root(root, &e)),
             None => Target::live(source),
         }
+    }
+
+    /// Returns where XenStore is.
+    fn source(&self) -> Source {
+        self.xenstore.clone().map_or(Source::Auto, Source::Path)
     }
 }
 
@@ -124,6 +153,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::ScanIfaces(scan) => scan.run(&cli.global),
         Command::ResetNetwork(reset) => reset.run(&cli.global),
         Command::Explain(explain) => explain.run(&cli.global),
+        Command::Agent(agent) => agent.run(&cli.global),
         Command::Undo(undo) => undo.run(&cli.global),
     }
 }

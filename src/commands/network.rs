@@ -1,5 +1,7 @@
 //! `resetnetwork`: the host's network × the links × the back end in charge → a plan.
 
+mod verify;
+
 use anyhow::{Context, Result, bail};
 
 use super::hostname::{self, Hostname};
@@ -13,6 +15,8 @@ use crate::net::live::{Kernel, Live};
 use crate::plan::Plan;
 use crate::root::{FileNode, Node, Root};
 use crate::target::Target;
+
+pub use verify::verify;
 
 /// What is to be configured.
 #[derive(Debug, Clone)]

@@ -1,0 +1,151 @@
+//! `novactl agent`: serve the host, or carry out one command of its.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+
+use super::Global;
+use super::change::now;
+use super::trouble::{self, Trouble};
+use crate::agent::{self, Executor, Place, log};
+use crate::commands::Name;
+use crate::report::Exit;
+use crate::ui::{self, Answer, Ui};
+
+const RUN_HELP: &str = "\
+It runs in the foreground and logs to standard error, for a service manager:
+READY and watchdog messages go to NOTIFY_SOCKET. Without one, --log-file keeps a
+log of at most 2 MiB. SIGTERM lets the command at hand finish.
+
+With --root DIR it serves the system under DIR and runs no program of it.";
+
+const EXEC_HELP: &str = "\
+Examples:
+  novactl agent exec version
+  novactl agent exec resetnetwork
+  novactl agent exec injectfile \"$(printf /etc/motd,hello | base64 -w0)\"
+  novactl agent exec kmsactivate - < activation.json
+
+The answer is printed as the host would get it. Exit code 0 is success, 1 any
+other answer. The value of a password is what keyinit encrypted: to set one by
+hand there is novactl set-password.";
+
+/// Options of `agent`.
+#[derive(Debug, Args)]
+pub struct AgentArgs {
+    /// What to do.
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Listen on XenStore and execute the host's commands
+    Run(Run),
+    /// Carry out one command here and now, and print the answer
+    Exec(Exec),
+}
+
+/// Options of `agent run`.
+#[derive(Debug, Args)]
+#[command(after_long_help = RUN_HELP)]
+pub struct Run {
+    /// Log to FILE instead of standard error
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = EXEC_HELP)]
+struct Exec {
+    /// The command, such as version or resetnetwork
+    #[arg(value_parser = names())]
+    name: String,
+    /// Its value as the host sends it; - reads it from standard input
+    #[arg(default_value = "")]
+    value: String,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+fn names() -> clap::builder::PossibleValuesParser {
+    Name::ALL.map(|(_, word)| word).into()
+}
+
+impl AgentArgs {
+    pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
+        let place = Place { root: global.root.clone(), source: global.source() };
+        match &self.action {
+            Action::Run(_) => serve(&place),
+            Action::Exec(exec) => exec.run(global, place),
+        }
+    }
+
+    /// Returns the options of the service, when this is it.
+    pub fn as_service(&self) -> Option<&Run> {
+        match &self.action {
+            Action::Run(run) => Some(run),
+            Action::Exec(_) => None,
+        }
+    }
+}
+
+impl Run {
+    /// Starts the service's log.
+    ///
+    /// # Errors
+    /// Its file cannot be opened.
+    pub fn start_log(&self, verbose: u8) -> anyhow::Result<()> {
+        let level = if verbose == 0 { tracing::Level::INFO } else { tracing::Level::DEBUG };
+        log::start(self.log_file.as_deref(), level)
+    }
+}
+
+fn serve(place: &Place) -> anyhow::Result<ExitCode> {
+    match agent::run(place) {
+        Ok(()) => Ok(Exit::Ok.into()),
+        Err(error) => {
+            // also for those who read the log alone
+            tracing::error!("{error:#}");
+            let hint = "novactl doctor says what this system is and which agents are there".to_owned();
+            Err(Trouble::new(format!("{error:#}"), hint, Exit::CannotJudge).into())
+        }
+    }
+}
+
+impl Exec {
+    fn run(&self, global: &Global, place: Place) -> anyhow::Result<ExitCode> {
+        let value = match self.value.as_str() {
+            "-" => {
+                let mut text = String::new();
+                std::io::stdin().take(1 << 20).read_to_string(&mut text).context("reading the value")?;
+                text
+            }
+            value => value.to_owned(),
+        };
+        let changes = !matches!(self.name.as_str(), "version" | "features" | "keyinit");
+        if changes && !self.yes {
+            match ui::confirm(&format!("Carry out {} on this system?", self.name))? {
+                Answer::Yes => {}
+                Answer::No => return Ok(Exit::Declined.into()),
+                Answer::NobodyThere => return Err(trouble::no_consent("agent exec")),
+            }
+        }
+        // an object is a value of its own, everything else is text
+        let value = match serde_json::from_str::<serde_json::Value>(&value) {
+            Ok(object @ serde_json::Value::Object(_)) => object,
+            _ => value.into(),
+        };
+        let request = serde_json::json!({ "name": self.name, "value": value }).to_string();
+        // the journal knows a request by its id
+        let id = format!("exec-{}-{}", now(), std::process::id());
+        let reply = Executor::new(place).answer(&id, request.as_bytes());
+        let mut ui = Ui::stdout(global.color);
+        ui.document(&reply.to_wire()).and_then(|()| ui.flush()).context("writing the answer")?;
+        Ok(if reply.is_success() { Exit::Ok } else { Exit::Problems }.into())
+    }
+}
