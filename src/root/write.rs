@@ -47,6 +47,10 @@ impl std::fmt::Debug for FileNode {
     }
 }
 
+/// The directory of a user's keys: sshd ignores it when others may write in it, and its user must be able to read it
+/// (sshd_config(5), `StrictModes`).
+const KEYS_DIR: &str = ".ssh";
+
 /// The largest set of extended attributes that is kept, in bytes (linux/limits.h, `XATTR_SIZE_MAX`).
 const XATTR_MAX: usize = 65536;
 
@@ -140,10 +144,15 @@ impl Root {
             }
             let doing = || format!("making the directory {dir}");
             let (parent, name) = self.parent_of(&dir).with_context(doing)?.with_context(doing)?;
-            let bits = if end == parts.len() { mode } else { 0o755 };
-            match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(bits)) {
-                Ok(()) => made.push(dir),
-                Err(e) => return Err(e).with_context(doing),
+            let bits = match name {
+                KEYS_DIR => 0o700,
+                _ if end == parts.len() => mode,
+                _ => 0o755,
+            };
+            rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(bits)).with_context(doing)?;
+            made.push(dir.clone());
+            if name == KEYS_DIR {
+                like_its_parent(&parent, name).with_context(doing)?;
             }
         }
         Ok(made)
@@ -194,6 +203,13 @@ impl Root {
         }
         Ok(())
     }
+}
+
+/// Gives a directory the owner of the one it is in.
+fn like_its_parent(parent: &OwnedFd, name: &str) -> rustix::io::Result<()> {
+    let stat = rustix::fs::fstat(parent)?;
+    let (uid, gid) = (rustix::fs::Uid::from_raw(stat.st_uid), rustix::fs::Gid::from_raw(stat.st_gid));
+    rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
 }
 
 /// Returns a directory opened for reading, which fsync needs.
