@@ -7,6 +7,7 @@ mod doctor;
 mod explain;
 mod reset_network;
 mod scan_ifaces;
+mod set_password;
 pub mod trouble;
 mod undo;
 
@@ -84,6 +85,8 @@ pub enum Command {
     ScanIfaces(scan_ifaces::ScanIfaces),
     /// Configure the NICs as the host says
     ResetNetwork(reset_network::ResetNetworkArgs),
+    /// Set a password: of root, or of another user
+    SetPassword(set_password::SetPasswordArgs),
     /// Say what a check means, why it matters and how to mend it by hand
     Explain(explain::Explain),
     /// List what was changed, take a change back, or keep one
@@ -123,6 +126,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::CheckXentools(check_xentools) => check_xentools.run(&cli.global),
         Command::ScanIfaces(scan) => scan.run(&cli.global),
         Command::ResetNetwork(reset) => reset.run(&cli.global),
+        Command::SetPassword(set) => set.run(&cli.global),
         Command::Explain(explain) => explain.run(&cli.global),
         Command::Undo(undo) => undo.run(&cli.global),
     }

@@ -2,3 +2,4 @@
 
 pub mod hostname;
 pub mod network;
+pub mod password;
