@@ -34,6 +34,9 @@ _novactl() {
             novactl,scan-ifaces)
                 cmd="novactl__subcmd__scan__subcmd__ifaces"
                 ;;
+            novactl,set-password)
+                cmd="novactl__subcmd__set__subcmd__password"
+                ;;
             novactl,undo)
                 cmd="novactl__subcmd__undo"
                 ;;
@@ -55,6 +58,9 @@ _novactl() {
             novactl__subcmd__help,scan-ifaces)
                 cmd="novactl__subcmd__help__subcmd__scan__subcmd__ifaces"
                 ;;
+            novactl__subcmd__help,set-password)
+                cmd="novactl__subcmd__help__subcmd__set__subcmd__password"
+                ;;
             novactl__subcmd__help,undo)
                 cmd="novactl__subcmd__help__subcmd__undo"
                 ;;
@@ -65,7 +71,7 @@ _novactl() {
 
     case "${cmd}" in
         novactl)
-            opts="-v -q -h -V --root --xenstore --format --color --verbose --quiet --help --version doctor check-xentools scan-ifaces reset-network explain undo help"
+            opts="-v -q -h -V --root --xenstore --format --color --verbose --quiet --help --version doctor check-xentools scan-ifaces reset-network set-password explain undo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -197,7 +203,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__help)
-            opts="doctor check-xentools scan-ifaces reset-network explain undo help"
+            opts="doctor check-xentools scan-ifaces reset-network set-password explain undo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -294,6 +300,20 @@ _novactl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        novactl__subcmd__help__subcmd__set__subcmd__password)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         novactl__subcmd__help__subcmd__undo)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -364,6 +384,36 @@ _novactl() {
             ;;
         novactl__subcmd__scan__subcmd__ifaces)
             opts="-v -q -h --root --xenstore --format --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --xenstore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__set__subcmd__password)
+            opts="-y -v -q -h --stdin --generate --unlock --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

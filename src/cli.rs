@@ -8,6 +8,7 @@ mod doctor;
 mod explain;
 mod reset_network;
 mod scan_ifaces;
+mod set_password;
 pub mod trouble;
 mod undo;
 
@@ -85,6 +86,8 @@ pub enum Command {
     ScanIfaces(scan_ifaces::ScanIfaces),
     /// Configure the NICs as the host says
     ResetNetwork(reset_network::ResetNetworkArgs),
+    /// Set a password: of root, or of another user
+    SetPassword(set_password::SetPasswordArgs),
     /// Say what a check means, why it matters and how to mend it by hand
     Explain(explain::Explain),
     /// Be the agent: serve the host, or carry out one command of its
@@ -152,6 +155,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::CheckXentools(check_xentools) => check_xentools.run(&cli.global),
         Command::ScanIfaces(scan) => scan.run(&cli.global),
         Command::ResetNetwork(reset) => reset.run(&cli.global),
+        Command::SetPassword(set) => set.run(&cli.global),
         Command::Explain(explain) => explain.run(&cli.global),
         Command::Agent(agent) => agent.run(&cli.global),
         Command::Undo(undo) => undo.run(&cli.global),

@@ -8,6 +8,7 @@ pub mod hostname;
 pub mod keys;
 pub mod kms;
 pub mod network;
+pub mod password;
 mod reply;
 
 use serde::Deserialize;

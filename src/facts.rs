@@ -1,6 +1,7 @@
 //! Facts about a system, drawn from its files, so that a mounted disk gives the same answers as the running guest.
 //! Processes alone are live. Facts judge nothing: that is what checks do.
 
+pub mod accounts;
 pub mod agents;
 pub mod boot;
 pub mod hypervisor;

@@ -5,6 +5,7 @@
 //! the files, then the programs; a failure on the way puts everything back. To change something new, make a plan for
 //! it; never write a file elsewhere.
 
+mod accounts;
 mod apply;
 mod diff;
 pub mod journal;

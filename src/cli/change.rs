@@ -239,6 +239,16 @@ impl ChangeReport {
         self.revert_after_s
     }
 
+    /// Adds what a look at the changed system found.
+    pub(super) fn also(&mut self, findings: Vec<Finding>) {
+        self.findings.extend(findings);
+    }
+
+    /// Whether the system is now as was asked: the change was made, or there was none to make.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.result, Outcome::Applied | Outcome::NothingToDo)
+    }
+
     /// Notes that somebody kept it.
     pub(super) fn kept(&mut self) {
         self.revert_after_s = None;

@@ -1,11 +1,13 @@
 //! Makes a change: journal, files, programs. The only place that does.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use super::accounts;
 use super::journal::{self, FileRecord, Journal, NodeRecord, Record, State};
 use super::{FileChange, LiveStep, Plan, Prepared};
 use crate::exec::Cmd;
@@ -76,6 +78,7 @@ pub struct Applied<'j> {
     journal: &'j Journal<'j>,
     record: Record,
     runs: Runs,
+    _accounts: Option<OwnedFd>,
 }
 
 /// Whether programs of the target may be run.
@@ -106,12 +109,14 @@ impl Prepared {
     ) -> Result<Applied<'j>, ApplyError> {
         let root = &target.root;
         let runs = Runs::of(target);
+        let paths = self.files.iter().map(|file| file.path.as_str());
+        let accounts = accounts::hold(target, paths).map_err(ApplyError::Refused)?;
         let record = self.record(root).map_err(ApplyError::Refused)?;
         let originals: Vec<&Node> = self.files.iter().map(|file| &file.before).collect();
         let record = journal.begin(record, &originals).map_err(ApplyError::Refused)?;
         let mut steps_made = 0;
         match self.make(root, runs, interrupt, &mut steps_made) {
-            Ok(()) => Ok(Applied { journal, record, runs }),
+            Ok(()) => Ok(Applied { journal, record, runs, _accounts: accounts }),
             Err(cause) => {
                 let made = Record { steps: record.steps[..steps_made].to_vec(), ..record.clone() };
                 let left = put_back(root, &made, runs);

@@ -187,7 +187,10 @@ impl Root {
     }
 
     /// A rename over an immutable file says only EPERM: this says which flag and how to clear it.
-    fn refuse_immutable(&self, path: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// The file is immutable or append-only.
+    pub(crate) fn refuse_immutable(&self, path: &str) -> Result<()> {
         let Some(stat) = self.lstat_opt(path)? else { return Ok(()) };
         if stat.kind != Kind::File {
             return Ok(());
@@ -196,10 +199,10 @@ impl Root {
         // not every file system has flags
         let Ok(flags) = rustix::fs::ioctl_getflags(&file) else { return Ok(()) };
         if flags.contains(IFlags::IMMUTABLE) {
-            bail!("the file is immutable: chattr -i {path} allows the change");
+            bail!("the file is immutable: chattr -i {} allows the change", self.path.join(path).display());
         }
         if flags.contains(IFlags::APPEND) {
-            bail!("the file is append-only: chattr -a {path} allows the change");
+            bail!("the file is append-only: chattr -a {} allows the change", self.path.join(path).display());
         }
         Ok(())
     }
