@@ -15,10 +15,10 @@ mod shift;
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::facts::hypervisor::Hypervisor;
-use crate::xenstore;
+use crate::{secret, xenstore};
 
 pub use executor::Executor;
 use lock::Lock;
@@ -38,6 +38,7 @@ const RETRIES_EVERY: Duration = Duration::from_secs(10);
 /// # Errors
 /// There is no host to serve, another agent runs, or only root may.
 pub fn run(place: &Place) -> Result<()> {
+    secret::forbid_core_dumps().context("keeping passwords out of core dumps")?;
     let _lock = Lock::take(place)?;
     let shift = Shift::begin()?;
     let notify = Notify::of_the_manager();

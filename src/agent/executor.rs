@@ -11,6 +11,7 @@ use crate::commands::file::InjectFile;
 use crate::commands::keys::Keys;
 use crate::commands::kms::Activation;
 use crate::commands::network::{Proposal, ResetNetwork};
+use crate::commands::password::{self, SetPassword, Unlock};
 use crate::commands::{Name, Reply, Request};
 use crate::net::host;
 use crate::plan::journal::{self, Journal, State, Turn};
@@ -78,9 +79,16 @@ impl Executor {
             Ok(opened) => opened,
             Err(refusal) => return Ok(refusal),
         };
-        let _ = password;
+        let request = SetPassword { user: "root".to_owned(), password, unlock: Unlock::Lock };
+        let proposal = request.propose(&target)?;
+        change(&target, proposal.plan, id, &|| {
+            if password::verify(&target, &request)? { Ok(()) } else { bail!("the new password is not there") }
+        })?;
+        for line in proposal.left {
+            tracing::warn!("the password is set, and still nobody logs in with it: {line}");
+        }
         self.keys.forget(key);
-        bail!("setting passwords is not built yet")
+        Ok(Reply::done(""))
     }
 
     fn inject(&self, id: &str, file: &InjectFile) -> Result<Reply> {
@@ -198,10 +206,6 @@ fn journal_in_turn(target: &Target) -> Result<Journal<'_>> {
 
 fn random() -> Result<u128> {
     let mut bytes = zeroize::Zeroizing::new([0; 16]);
-    let mut filled = 0;
-    while filled < bytes.len() {
-        // blocks only before the kernel has any entropy at all
-        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
-    }
+    getrandom::fill(&mut *bytes).map_err(|error| anyhow!("drawing a random number: {error}"))?;
     Ok(u128::from_ne_bytes(*bytes))
 }

@@ -50,6 +50,8 @@ pub struct SetPassword {
 pub enum Unlock {
     /// Leave it closed, and say so.
     Keep,
+    /// Open the lock in the hash alone, as passwd(1) does when root sets a password: what the host asks for.
+    Lock,
     /// Open it: take the lock, the expiry, the failed logins and a shell that refuses away.
     Mend,
 }

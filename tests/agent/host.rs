@@ -1,5 +1,9 @@
 //! A host as nova and its plugin are: one request at a time under a fresh id, the answer read when it comes.
 
+#![allow(unreachable_pub, reason = "a module of a test program")]
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -39,13 +43,26 @@ impl Host {
             ("etc/shadow", "root:*:19000:0:99999:7:::\n"),
             ("etc/hostname", "old\n"),
             ("etc/network/interfaces", "auto lo\niface lo inet loopback\n"),
-            ("usr/sbin/ifup", ""),
+            ("sbin/ifup", "#!/bin/sh\n"),
+            ("lib/systemd/systemd", ""),
+            ("lib/systemd/system/multi-user.target", "[Unit]\n"),
+            ("lib/systemd/system/default.target", "[Unit]\nRequires=multi-user.target\n"),
+            (
+                "lib/systemd/system/networking.service",
+                "[Service]\nExecStart=/sbin/ifup -a\n[Install]\nWantedBy=multi-user.target\n",
+            ),
             ("root/.profile", ""),
         ] {
             let path = root.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
+            std::fs::write(&path, text).unwrap();
+            let mode = if text.starts_with("#!") { 0o755 } else { 0o644 };
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         }
+        let wants = root.path().join("etc/systemd/system/multi-user.target.wants");
+        std::fs::create_dir_all(&wants).unwrap();
+        let unit = "/lib/systemd/system/networking.service";
+        std::os::unix::fs::symlink(unit, wants.join("networking.service")).unwrap();
         Some(Self { store, socket, dom0, root, agent: None, requests: 0 })
     }
 
@@ -66,7 +83,9 @@ impl Host {
 
     pub fn start_with(&mut self, mut command: Command) {
         let log = std::fs::File::options().create(true).append(true).open(self.log_path()).unwrap();
-        self.agent = Some(command.stdin(Stdio::null()).stderr(log).spawn().unwrap());
+        self.agent = Some(
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0).spawn().unwrap(),
+        );
     }
 
     fn log_path(&self) -> PathBuf {
@@ -77,20 +96,11 @@ impl Host {
         std::fs::read_to_string(self.log_path()).unwrap()
     }
 
-    pub fn pid(&self) -> u32 {
-        self.agent.as_ref().unwrap().id()
-    }
-
     /// Ends the agent and returns its exit code; none when a signal ended it.
     pub fn end(&mut self, signal: Signal) -> Option<i32> {
         let mut agent = self.agent.take().unwrap();
         rustix::process::kill_process(Pid::from_child(&agent), signal).unwrap();
         agent.wait().unwrap().code()
-    }
-
-    /// Waits for the agent to end by itself.
-    pub fn wait(&mut self) -> std::process::ExitStatus {
-        self.agent.take().unwrap().wait().unwrap()
     }
 
     pub fn is_alive(&mut self) -> bool {
@@ -167,12 +177,48 @@ impl Host {
         self.dom0 = xenstore::open(&Source::Path(self.store.socket())).unwrap();
     }
 
+    /// Whether root's hash is that of a password, by the C library's crypt(3).
+    pub fn logs_in(&self, password: &str) -> bool {
+        let shadow = self.text("etc/shadow");
+        let hash = shadow.lines().find_map(|line| line.strip_prefix("root:")?.split(':').next()).unwrap();
+        let program = "import ctypes, sys; c = ctypes.CDLL('libcrypt.so.1'); c.crypt.restype = ctypes.c_char_p; \
+                       h = sys.argv[1].encode(); sys.exit(c.crypt(sys.stdin.buffer.read(), h) != h)";
+        let mut command = Command::new("python3");
+        command.args(["-c", program, hash]).stdin(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), password.as_bytes()).unwrap();
+        child.wait().unwrap().success()
+    }
+
+    /// Returns every file of the guest, its journal among them, the agent's log, and what is in the store.
+    pub fn everything_written(&mut self) -> Vec<(String, Vec<u8>)> {
+        let mut found = vec![("log".to_owned(), self.log().into_bytes())];
+        for id in self.names("data/guest") {
+            let text = self.read(&format!("data/guest/{id}")).unwrap_or_default();
+            found.push((id, text.into_bytes()));
+        }
+        let mut ahead = vec![self.root.path().to_owned()];
+        while let Some(dir) = ahead.pop() {
+            for entry in std::fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    ahead.push(path);
+                } else {
+                    found.push((path.display().to_string(), std::fs::read(&path).unwrap()));
+                }
+            }
+        }
+        found
+    }
+
     /// Waits until both answers are there, or the agent was killed; whether they are.
     pub fn served_or_dead(&mut self, ids: &[&str]) -> bool {
         let end = Instant::now() + LIMIT;
         loop {
             let answers = self.names("data/guest");
-            if ids.iter().all(|id| answers.iter().any(|answer| answer == id)) && self.names("data/host").is_empty() {
+            if ids.iter().all(|id| answers.iter().any(|answer| answer == id))
+                && self.names("data/host").is_empty()
+            {
                 return true;
             }
             if !self.is_alive() {
@@ -203,7 +249,8 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         if let Some(mut agent) = self.agent.take() {
-            let _ = agent.kill();
+            // strace leaves what it traced
+            let _ = rustix::process::kill_process_group(Pid::from_child(&agent), Signal::KILL);
             let _ = agent.wait();
         }
         let _ = std::fs::remove_file(self.log_path());

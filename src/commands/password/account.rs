@@ -122,11 +122,16 @@ impl Obstacles {
         self.unlock == Unlock::Mend
     }
 
+    /// Whether a new hash opens the lock of the old one without a word.
+    pub(super) fn leave_the_hash_open(&self) -> bool {
+        self.unlock == Unlock::Lock
+    }
+
     /// Adds one that `--unlock` takes away.
     pub(super) fn add(&mut self, fact: &str, source: &str, text: &str) {
         let finding = match self.unlock {
             Unlock::Mend => Finding::note(format!("{fact}: this is taken away")),
-            Unlock::Keep => {
+            Unlock::Keep | Unlock::Lock => {
                 self.left.push(format!("{fact} ({text}): --unlock mends it"));
                 Finding::fail(fact).mend("set-password --unlock opens the account")
             }

@@ -153,7 +153,7 @@ impl<'w> Work<'w> {
             Ok(old) if method.made(old.as_bytes(), password) => old.to_owned(),
             _ => method.hash(password)?,
         };
-        if lock.is_empty() {
+        if lock.is_empty() || self.obstacles.leave_the_hash_open() {
             return Ok(hash);
         }
         self.obstacles.add("the account is locked", source, &format!("the hash begins with {lock}"));
