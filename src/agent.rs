@@ -6,6 +6,7 @@
 
 mod answers;
 mod executor;
+pub mod install;
 mod lock;
 pub mod log;
 mod notify;
@@ -43,6 +44,9 @@ pub fn run(place: &Place) -> Result<()> {
     let shift = Shift::begin()?;
     let notify = Notify::of_the_manager();
     tracing::info!("Agent is starting up: novactl {}", env!("CARGO_PKG_VERSION"));
+    // before any command, which may start what is ordered after the agent, and before there is a store: a boot does
+    // not wait for the host
+    notify.ready();
     let mut service = Service::new(Executor::new(place.clone()));
     let mut trouble = Trouble::default();
     while let Some(outcome) = shift.work(|| pass(place, &mut service, &notify)) {
@@ -57,12 +61,10 @@ pub fn run(place: &Place) -> Result<()> {
     Ok(())
 }
 
-/// Looks once, and says that the agent is up before it executes anything: a command may start services that are
-/// ordered after it.
+/// Looks once.
 fn pass(place: &Place, service: &mut Service, notify: &Notify) -> Result<(), xenstore::Error> {
     if !service.is_open() {
         service.open(place)?;
-        notify.ready();
     }
     service.serve_all(notify)
 }

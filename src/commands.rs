@@ -3,6 +3,7 @@
 //! [`Request`] is what came, [`Reply`] what goes back; both know the wire form. To add a command: a line in
 //! [`Name::ALL`], a variant of [`Request`], its file here, and the arm that the compiler then asks for in the agent.
 
+pub mod boot;
 pub mod file;
 pub mod hostname;
 pub mod keys;

@@ -137,6 +137,7 @@ pub struct Prepared {
     files: Vec<Pending>,
     activate: Vec<Cmd>,
     steps: Vec<LiveStep>,
+    request: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -187,11 +188,16 @@ impl Plan {
             }
         }
         let activate = if files.is_empty() { Vec::new() } else { self.activate };
-        Ok(Prepared { verb: self.verb, title: self.title, files, activate, steps: self.steps })
+        Ok(Prepared { verb: self.verb, title: self.title, files, activate, steps: self.steps, request: None })
     }
 }
 
 impl Prepared {
+    /// Names the host's request that asked for the change, so that its journal entry can be found by it.
+    pub fn asked_by(self, request: &str) -> Self {
+        Self { request: Some(request.to_owned()), ..self }
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty() && self.activate.is_empty() && self.steps.is_empty()

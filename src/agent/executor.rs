@@ -161,13 +161,12 @@ fn is_nic_left_out(finding: &Finding) -> bool {
 }
 
 /// Makes a change, verifies it, and takes it back when it does not verify.
-fn change(target: &Target, mut plan: Plan, id: &str, verify: &dyn Fn() -> Result<()>) -> Result<()> {
-    plan.title = title(&plan.title, id);
+fn change(target: &Target, plan: Plan, id: &str, verify: &dyn Fn() -> Result<()>) -> Result<()> {
     let journal = journal_in_turn(target)?;
     for id in plan::recover(target, &journal)? {
         tracing::warn!("the change {id} had been interrupted and was taken back");
     }
-    let prepared = plan.prepare(&target.root)?;
+    let prepared = plan.prepare(&target.root)?.asked_by(id);
     if prepared.is_empty() {
         return verify();
     }
@@ -181,14 +180,10 @@ fn change(target: &Target, mut plan: Plan, id: &str, verify: &dyn Fn() -> Result
     Ok(())
 }
 
-fn title(what: &str, id: &str) -> String {
-    format!("{what} (request {id})")
-}
-
 /// Whether the journal has the change that a request made.
 fn is_made(target: &Target, id: &str) -> Result<bool> {
-    let made = title("", id);
-    Ok(journal::list(&target.root)?.iter().any(|r| r.state == State::Done && r.title.ends_with(&made)))
+    let records = journal::list(&target.root)?;
+    Ok(records.iter().any(|record| record.state == State::Done && record.request.as_deref() == Some(id)))
 }
 
 /// Opens the journal when its turn comes: a person may be at a prompt.

@@ -3,15 +3,19 @@
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use super::Global;
-use super::change::now;
+use super::change::{self, Consent, Request, now};
 use super::trouble::{self, Trouble};
-use crate::agent::{self, Executor, Place, log};
+use super::{Global, say, undo};
+use crate::agent::{self, Executor, Place, install, log};
+use crate::check::{self, Finding, Limits, Selection};
 use crate::commands::Name;
+use crate::plan::Edits;
+use crate::plan::journal::{self, Record, State};
 use crate::report::Exit;
 use crate::ui::{self, Answer, Ui};
 
@@ -33,6 +37,16 @@ The answer is printed as the host would get it. Exit code 0 is success, 1 any
 other answer. The value of a password is what keyinit encrypted: to set one by
 hand there is novactl set-password.";
 
+const INSTALL_HELP: &str = "\
+Copies this program to /usr/sbin/novactl, adds its service for the init system of
+the target, and switches other agents off at boot by their exact names; they stay
+installed. On a running system the old agent is stopped and this one started.
+novactl agent uninstall takes all of it back.
+
+Examples:
+  novactl agent install --dry-run
+  novactl agent install --root /mnt/rescue --yes";
+
 /// Options of `agent`.
 #[derive(Debug, Args)]
 pub struct AgentArgs {
@@ -47,6 +61,10 @@ enum Action {
     Run(Run),
     /// Carry out one command here and now, and print the answer
     Exec(Exec),
+    /// Put this program in place as the agent, in the stead of a broken one
+    Install(Install),
+    /// Take the installation back, byte for byte
+    Uninstall(Uninstall),
 }
 
 /// Options of `agent run`.
@@ -56,6 +74,24 @@ pub struct Run {
     /// Log to FILE instead of standard error
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = INSTALL_HELP)]
+struct Install {
+    /// How far it may go.
+    #[command(flatten)]
+    consent: Consent,
+}
+
+#[derive(Debug, Args)]
+struct Uninstall {
+    /// Also when a file was changed since
+    #[arg(long)]
+    force: bool,
+    /// How far it may go.
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +118,8 @@ impl AgentArgs {
         match &self.action {
             Action::Run(_) => serve(&place),
             Action::Exec(exec) => exec.run(global, place),
+            Action::Install(install) => install.run(global),
+            Action::Uninstall(uninstall) => uninstall.run(global),
         }
     }
 
@@ -89,7 +127,7 @@ impl AgentArgs {
     pub fn as_service(&self) -> Option<&Run> {
         match &self.action {
             Action::Run(run) => Some(run),
-            Action::Exec(_) => None,
+            Action::Exec(_) | Action::Install(_) | Action::Uninstall(_) => None,
         }
     }
 }
@@ -114,6 +152,50 @@ fn serve(place: &Place) -> anyhow::Result<ExitCode> {
             let hint = "novactl doctor says what this system is and which agents are there".to_owned();
             Err(Trouble::new(format!("{error:#}"), hint, Exit::CannotJudge).into())
         }
+    }
+}
+
+impl Install {
+    fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
+        let target = global.target()?;
+        let journal = change::begin(global, &target, &self.consent)?;
+        let request = Request {
+            plan: install::plan(&target, install::own_program()?)?,
+            verify: &|_| look_again(global),
+            findings: Vec::new(),
+            interfaces: None,
+            revert_after: None,
+            left: Vec::new(),
+        };
+        say(global, &change::carry_out(global, &target, &self.consent, journal.as_ref(), request)?)
+    }
+}
+
+/// Judges the agents that are there now: what was known of the target before is not true any more.
+fn look_again(global: &Global) -> Vec<Finding> {
+    let ids = ["agent-installed", "agent-single", "agent-enabled", "agent-unit-native"];
+    match global.target() {
+        Ok(target) => {
+            let only = Selection { only: ids.map(str::to_owned).to_vec(), ..Selection::default() };
+            check::run(&Arc::new(target), &only, Limits::default())
+        }
+        Err(e) => vec![Finding::fail(format!("{e:#}"))],
+    }
+}
+
+impl Uninstall {
+    fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
+        let target = global.target()?;
+        let journal = change::begin(global, &target, &self.consent)?;
+        let records = journal::list(&target.root)?;
+        let installed = |record: &Record| record.verb == install::VERB && record.state == State::Done;
+        let Some(record) = records.into_iter().rev().find(installed) else {
+            let hint = "novactl undo --list shows what the journal has";
+            let text = "the journal has no installation of the agent to take back";
+            return Err(Trouble::new(text, hint, Exit::CannotJudge).into());
+        };
+        let edits = if self.force { Edits::Overwrite } else { Edits::Refuse };
+        say(global, &undo::take_back(global, &target, &self.consent, journal.as_ref(), record, edits)?)
     }
 }
 

@@ -159,6 +159,7 @@ impl Prepared {
             activate: self.activate.clone(),
             steps: self.steps.clone(),
             revert_at: None,
+            request: self.request.clone(),
         })
     }
 

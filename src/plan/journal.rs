@@ -22,7 +22,7 @@ pub const DIR: &str = "var/lib/novactl/undo";
 const HOME: &str = "var/lib/novactl";
 const LOCK: &str = "var/lib/novactl/lock";
 
-/// Finished entries that are kept; the oldest beyond are dropped.
+/// Finished entries that are kept, of people and of the host each; the oldest beyond are dropped.
 const KEPT: usize = 10;
 
 /// One change, as it is on the disk.
@@ -48,6 +48,9 @@ pub struct Record {
     pub steps: Vec<LiveStep>,
     /// When it takes itself back unless it is kept, in seconds since 1970.
     pub revert_at: Option<u64>,
+    /// The host's request that asked for it; none when a person did.
+    #[serde(default)]
+    pub request: Option<String>,
 }
 
 /// How far a change came.
@@ -177,8 +180,13 @@ impl<'r> Journal<'r> {
 
     /// Drops the oldest finished entries beyond those that are kept.
     pub(super) fn prune(&self) -> Result<()> {
-        let finished: Vec<_> = list(self.root)?.into_iter().filter(|r| r.state != State::Open).collect();
-        for record in finished.iter().take(finished.len().saturating_sub(KEPT)) {
+        let finished = list(self.root)?.into_iter().filter(|record| record.state != State::Open);
+        let (hosts, peoples): (Vec<_>, Vec<_>) = finished.partition(|record| record.request.is_some());
+        let old = |records: Vec<Record>| {
+            let surplus = records.len().saturating_sub(KEPT);
+            records.into_iter().take(surplus)
+        };
+        for record in old(hosts).chain(old(peoples)) {
             let dir = format!("{DIR}/{}", record.id);
             for entry in self.root.read_dir(&dir)? {
                 self.root.put(&format!("{dir}/{}", entry.name), &Node::Absent)?;
