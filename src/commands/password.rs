@@ -161,7 +161,7 @@ fn now() -> i64 {
     i64::try_from(now).unwrap_or(i64::MAX)
 }
 
-/// Returns what a password field says, for the second look at a change.
+/// Whether the line that login reads holds a hash of the password, locked or not: the second look at a change.
 ///
 /// # Errors
 /// The file cannot be read.
