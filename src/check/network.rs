@@ -10,6 +10,8 @@ mod machine;
 mod netplan;
 mod network_manager;
 mod networkd;
+mod nic_names;
+mod persistent_rules;
 mod rc_conf;
 #[cfg(test)]
 mod trial;
@@ -63,6 +65,8 @@ pub(super) const CHECKS: &[Check] = &[
     eni::ROUTE_COMMAND,
     eni::AUTO,
     networkd::ON_LINK,
+    nic_names::STABLE,
+    persistent_rules::PERSISTENT,
     rc_conf::IPV6,
 ];
 
