@@ -11,8 +11,10 @@ mod netplan;
 mod network_manager;
 mod networkd;
 mod nic_names;
+mod owner;
 mod persistent_rules;
 mod rc_conf;
+mod service;
 #[cfg(test)]
 mod trial;
 
@@ -52,6 +54,8 @@ pub(super) const CHECKS: &[Check] = &[
         fix: Some(reset),
         page: include_str!("pages/routes-match-host-data.md"),
     },
+    owner::SINGLE,
+    service::PRESENT,
     ifcfg::NM_CONTROLS_NIC,
     network_manager::NETWORKING_ENABLED,
     network_manager::PROFILE_SINGLE,
