@@ -5,11 +5,13 @@
 
 mod eni;
 mod fault;
+mod gateway;
 mod ifcfg;
 mod machine;
 mod netplan;
 mod network_manager;
 mod networkd;
+mod next_hop;
 mod nic_names;
 mod owner;
 mod persistent_rules;
@@ -54,6 +56,8 @@ pub(super) const CHECKS: &[Check] = &[
         fix: Some(reset),
         page: include_str!("pages/routes-match-host-data.md"),
     },
+    gateway::DEFAULT_SINGLE,
+    gateway::ON_LINK,
     owner::SINGLE,
     service::PRESENT,
     ifcfg::NM_CONTROLS_NIC,
