@@ -94,7 +94,10 @@ fn judged(target: &Target) -> Result<Owners> {
         }
     }
     faults.extend(of_cloud_init(target)?);
-    Ok(Owners { nics: Judged { faults, otherwise }, manager: idle_manager(target, &configuration)? })
+    Ok(Owners {
+        nics: Judged { faults, otherwise },
+        manager: idle_manager(target, &configuration, &switches)?,
+    })
 }
 
 /// A NIC, with what the host assigns to it.
@@ -304,14 +307,17 @@ fn is_kept_off(root: &Root) -> Result<bool> {
 }
 
 /// NetworkManager beside the service network, with nothing to configure but the resolver.
-fn idle_manager(target: &Target, configuration: &Configuration) -> Result<Option<Finding>> {
+fn idle_manager(
+    target: &Target,
+    configuration: &Configuration,
+    switches: &Switches,
+) -> Result<Option<Finding>> {
     let root = &target.root;
     let service = target.services().named(root, "network")?;
     let by = match service.map(|service| service.enabled) {
         Some(Enabled::Yes(by)) if ifcfg::has_scripts(root) => by,
         _ => return Ok(None),
     };
-    let switches = Switches::of(target)?;
     let nics: Vec<&Planned> = configuration.planned.iter().filter(|p| p.kind.is_nic() && p.at_boot).collect();
     let is_spared = |entry: &&&Planned| {
         entry.reader == "ifcfg" && entry.to.names.iter().all(|name| switches.spared.contains(name))
