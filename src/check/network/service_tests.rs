@@ -67,3 +67,20 @@ fn the_fix_writes_the_same_for_the_program_in_charge() {
     let text = mended(&PRESENT, &files, &[path]).remove(0).unwrap();
     assert!(text.contains("address1=192.0.2.10/24") && text.contains("192.0.2.1"), "{text}");
 }
+
+#[test]
+fn a_service_that_is_off_reads_nothing() {
+    let unit = ("usr/lib/systemd/system/networking.service", "[Service]\nExecStart=/usr/sbin/ifup -a\n");
+    let on = (
+        "etc/systemd/system/multi-user.target.wants/networking.service",
+        "->/usr/lib/systemd/system/networking.service",
+    );
+    let job = ("etc/init/networking.conf", "exec ifup -a\n");
+    let off = [&MANAGER[1..6], &[("usr/sbin/ifup", "!"), INTERFACES, unit]].concat();
+    let ok = vec![(Status::Ok, String::new())];
+    assert_eq!(said(&[&off]), [(Status::Fail, "eth0".to_owned())]);
+    assert_eq!(said(&[&off, &[on]]), ok);
+    assert_eq!(said(&[&off, &[job]]), ok);
+    // started under a name that is not known here
+    assert_eq!(said(&[&off[..off.len() - 1]]), ok);
+}
