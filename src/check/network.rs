@@ -5,12 +5,18 @@
 
 mod eni;
 mod fault;
+mod gateway;
 mod ifcfg;
 mod machine;
 mod netplan;
 mod network_manager;
 mod networkd;
+mod next_hop;
+mod nic_names;
+mod owner;
+mod persistent_rules;
 mod rc_conf;
+mod service;
 #[cfg(test)]
 mod trial;
 
@@ -50,6 +56,10 @@ pub(super) const CHECKS: &[Check] = &[
         fix: Some(reset),
         page: include_str!("pages/routes-match-host-data.md"),
     },
+    gateway::DEFAULT_SINGLE,
+    gateway::ON_LINK,
+    owner::SINGLE,
+    service::PRESENT,
     ifcfg::NM_CONTROLS_NIC,
     network_manager::NETWORKING_ENABLED,
     network_manager::PROFILE_SINGLE,
@@ -63,6 +73,8 @@ pub(super) const CHECKS: &[Check] = &[
     eni::ROUTE_COMMAND,
     eni::AUTO,
     networkd::ON_LINK,
+    nic_names::STABLE,
+    persistent_rules::PERSISTENT,
     rc_conf::IPV6,
 ];
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use super::hostname::{self, Hostname};
 use crate::check::{Finding, Topic};
 use crate::net::Mac;
-use crate::net::backend::{BACKENDS, Backend, Claim};
+use crate::net::backend::{self, BACKENDS, Backend, Claim};
 use crate::net::host::{Effect, HostNetwork, HostNic};
 use crate::net::intent::{Intent, Nic};
 use crate::net::links::{self, Kind, Link};
@@ -161,19 +161,12 @@ impl ResetNetwork {
             };
             return Ok((backend, asked));
         }
-        let mut claims = Vec::new();
-        for backend in BACKENDS.iter().copied() {
-            if let Some(claim) = backend.claim(target)? {
-                claims.push((backend, claim));
-            }
-        }
-        let Some(best) = claims.iter().map(|(_, claim)| claim.strength).max() else {
+        let mut strongest = backend::in_charge(target)?.into_iter();
+        let Some(first) = strongest.next() else {
             bail!(
                 "nothing on this system reads network configuration that novactl can write: name it with --backend"
             );
         };
-        let mut strongest = claims.into_iter().filter(|(_, claim)| claim.strength == best);
-        let first = strongest.next().context("a strongest claim exists")?;
         for (backend, claim) in strongest {
             let title = format!(
                 "{} and {} both claim the NICs: {} is used",

@@ -89,6 +89,23 @@ pub enum Strength {
     Configures,
 }
 
+/// Returns the back ends with the strongest claim on a target, the one that usually is in charge first; several where
+/// they dispute it, none where no program reads what can be written here.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn in_charge(target: &Target) -> Result<Vec<(&'static dyn Backend, Claim)>> {
+    let mut claims = Vec::new();
+    for backend in BACKENDS.iter().copied() {
+        if let Some(claim) = backend.claim(target)? {
+            claims.push((backend, claim));
+        }
+    }
+    let best = claims.iter().map(|(_, claim)| claim.strength).max();
+    claims.retain(|(_, claim)| Some(claim.strength) == best);
+    Ok(claims)
+}
+
 /// Returns the MACs of the links that exist; none where nothing says which do. What we wrote for one of these stays
 /// when the host's record of it is missing just now; what we wrote for others is stale.
 ///
@@ -109,7 +126,7 @@ fn file_stem(nic: &str) -> String {
 
 /// Returns the version of the target's systemd, which its private library has in its name; `None` where there is none
 /// (systemd before 231, or another init system).
-fn systemd_version(root: &Root) -> Option<u32> {
+pub(crate) fn systemd_version(root: &Root) -> Option<u32> {
     let dirs = ["usr/lib/systemd", "lib/systemd", "usr/lib64/systemd", "usr/lib/x86_64-linux-gnu/systemd"];
     let names = dirs.iter().filter_map(|dir| root.read_dir(dir).ok()).flatten().map(|entry| entry.name);
     names.into_iter().find_map(|name| {

@@ -13,6 +13,7 @@ use super::configured::{Configuration, Seen};
 use super::links::Link;
 use crate::root::Root;
 use kernel::Protocol;
+pub(crate) use kernel::boot_lines;
 use sysctl::Sysctl;
 
 /// The smallest packet that IPv6 works with (RFC 8200, section 5): below it the kernel takes IPv6 off a link.

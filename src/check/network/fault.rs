@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::check::Finding;
 use crate::plan::{FileChange, Plan, Secrecy};
@@ -33,7 +33,7 @@ pub(super) struct Fault {
 pub(super) enum Edit {
     /// Other lines in place of one; none drops it.
     Line { path: String, line: usize, text: Vec<String> },
-    /// Lines at the end.
+    /// Lines at the end; of a new file where there is none.
     Append { path: String, text: Vec<String> },
     /// Other permission bits.
     Mode { path: String, mode: u32 },
@@ -109,7 +109,12 @@ fn changes(root: &Root, path: &str, edits: &[Edit]) -> Result<Vec<FileChange>> {
     if edits.iter().any(|edit| matches!(edit, Edit::Remove { .. })) {
         return Ok(vec![FileChange::Remove { path: path.to_owned() }]);
     }
-    let body = root.read(path)?;
+    let is_new = edits.iter().all(|edit| matches!(edit, Edit::Append { .. }));
+    let body = match root.read_opt(path)? {
+        None if is_new => Vec::new(),
+        Some(body) => body,
+        None => bail!("reading {path}: no such file"),
+    };
     let secret = if holds_secret(&body) { Secrecy::Secret } else { Secrecy::Open };
     let body = edited(&body, edits);
     if let Some(to) = edits.iter().find_map(|edit| match edit {

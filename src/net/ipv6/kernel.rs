@@ -136,7 +136,7 @@ fn is_builtin(root: &Root) -> bool {
 
 /// The command line that the next boot will have, each part with its place. What GRUB reads decides; its source,
 /// `/etc/default/grub`, stands in where there is no such file.
-fn boot_lines(root: &Root) -> Vec<(String, String)> {
+pub(crate) fn boot_lines(root: &Root) -> Vec<(String, String)> {
     let entries = loader_entry(root);
     if !entries.is_empty() {
         return entries;
