@@ -3,14 +3,18 @@
 //! What the host says comes from its XenStore, on a mounted disk from a dump beside it. On a running guest it is
 //! compared with what is up, on a disk with what the files configure, read as the program in charge reads them.
 
+mod backups;
+mod config_lost;
 mod eni;
 mod fault;
 mod ifcfg;
+mod leftover_backups;
 mod machine;
 mod netplan;
 mod network_manager;
 mod networkd;
 mod rc_conf;
+mod stanzas;
 #[cfg(test)]
 mod trial;
 
@@ -63,6 +67,8 @@ pub(super) const CHECKS: &[Check] = &[
     eni::ROUTE_COMMAND,
     eni::AUTO,
     networkd::ON_LINK,
+    config_lost::LOST,
+    leftover_backups::LEFTOVER,
     rc_conf::IPV6,
 ];
 
