@@ -10,6 +10,7 @@ mod fault;
 mod ifcfg;
 mod leftover_backups;
 mod machine;
+mod missing_nic;
 mod netplan;
 mod network_manager;
 mod networkd;
@@ -67,6 +68,7 @@ pub(super) const CHECKS: &[Check] = &[
     eni::ROUTE_COMMAND,
     eni::AUTO,
     networkd::ON_LINK,
+    missing_nic::MISSING,
     config_lost::LOST,
     leftover_backups::LEFTOVER,
     rc_conf::IPV6,
