@@ -8,6 +8,7 @@ mod config_lost;
 mod eni;
 mod fault;
 mod ifcfg;
+mod label_safe;
 mod leftover_backups;
 mod machine;
 mod missing_nic;
@@ -70,6 +71,7 @@ pub(super) const CHECKS: &[Check] = &[
     networkd::ON_LINK,
     missing_nic::MISSING,
     config_lost::LOST,
+    label_safe::LABEL,
     leftover_backups::LEFTOVER,
     rc_conf::IPV6,
 ];
