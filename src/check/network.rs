@@ -16,6 +16,7 @@ mod netplan;
 mod network_manager;
 mod networkd;
 mod rc_conf;
+mod resolver;
 mod stanzas;
 #[cfg(test)]
 mod trial;
@@ -72,6 +73,7 @@ pub(super) const CHECKS: &[Check] = &[
     missing_nic::MISSING,
     config_lost::LOST,
     label_safe::LABEL,
+    resolver::RESOLVER,
     leftover_backups::LEFTOVER,
     rc_conf::IPV6,
 ];
