@@ -3,6 +3,7 @@
 //! What the host says comes from its XenStore, on a mounted disk from a dump beside it. On a running guest it is
 //! compared with what is up, on a disk with what the files configure, read as the program in charge reads them.
 
+mod accept_ra;
 mod backups;
 mod config_lost;
 mod eni;
@@ -73,6 +74,7 @@ pub(super) const CHECKS: &[Check] = &[
     missing_nic::MISSING,
     config_lost::LOST,
     label_safe::LABEL,
+    accept_ra::ACCEPT_RA,
     resolver::RESOLVER,
     leftover_backups::LEFTOVER,
     rc_conf::IPV6,
