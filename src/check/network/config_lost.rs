@@ -1,7 +1,7 @@
 //! What a network reset took away that was not about the host's NICs, and what brings it back.
 //!
-//! Both agents write `/etc/network/interfaces` anew, and move away the ifcfg files of interfaces that they do not
-//! find; what stood there is in the backup. Stanzas and files of the host's own NICs and of their aliases are never
+//! Both agents write `/etc/network/interfaces` anew, 2.x its file of netplan as well, and move away the ifcfg files of
+//! interfaces that they do not find; what stood there is in the backup. Stanzas and files of the host's own NICs and of their aliases are never
 //! brought back: there the new ones are right. What takes a NIC for its port, or has an address of the host's, is
 //! shown and left to hands, for it would cut the server off. A configuration that has lost the NICs themselves is
 //! `addresses-match-host-data`.
@@ -9,6 +9,7 @@
 
 mod ifcfg;
 mod interfaces;
+mod netplan;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -62,6 +63,7 @@ fn all(target: &Target) -> Result<Vec<Lost>> {
     let own = Own::of(target)?;
     let mut all = interfaces::lost(target, &own)?;
     all.extend(ifcfg::lost(target, &own)?);
+    all.extend(netplan::lost(target, &own)?);
     Ok(all)
 }
 

@@ -114,7 +114,8 @@ fn changes(root: &Root, path: &str, edits: &[Edit]) -> Result<Vec<FileChange>> {
             FileChange::Remove { path: path.to_owned() }
         }]);
     }
-    let body = root.read(path)?;
+    // lines at the end of nothing make a new file
+    let body = root.read_opt(path)?.unwrap_or_default();
     let secret = if holds_secret(&body) { Secrecy::Secret } else { Secrecy::Open };
     let body = edited(&body, edits);
     if let Some(to) = edits.iter().find_map(|edit| match edit {

@@ -131,3 +131,32 @@ fn ifcfg_files_of_the_nics_stay_away() {
     assert_eq!(lost(&target).unwrap().faults.len(), 1);
     assert!((LOST.fix.unwrap())(&target).unwrap().files.is_empty());
 }
+
+#[test]
+fn a_bridge_of_netplan_comes_back_in_a_file_of_its_own() {
+    let netplan = ("usr/sbin/netplan", "!");
+    let yaml = "etc/netplan/rackspace-cloud.yaml";
+    let now = (yaml, "network:\n  version: 2\n  ethernets:\n    eth0: {dhcp4: false}\n");
+    let backup = format!("{yaml}.1448461234.56.bak");
+    let of = |text: &str| short(&LOST, &[netplan, LOG, now, (&backup, text)]);
+    let text = "network:\n  vlans:\n    vlan7:\n      id: 7\n      link: eth0\n";
+    assert_eq!(of(text), warn("vlan7"));
+    assert_eq!(of("network: {tunnels: {sit1: {mode: sit}}}"), warn("sit1"));
+    for text in [now.1, "network: {ethernets: {eth7: {}}}", "x: [", "network: {bridges: {}}"] {
+        assert_eq!(of(text), ok(), "{text}");
+    }
+    let path = "etc/netplan/95-restored-vlan7.yaml";
+    let after = "network:\n  version: 2\n  vlans:\n    vlan7:\n      id: 7\n      link: eth0\n".to_owned();
+    assert_eq!(mended(&LOST, &[netplan, LOG, now, (&backup, text)], &[path]), [Some(after)]);
+    for text in [
+        "network:\n  bridges:\n    br0:\n      interfaces: [eth0]\n",
+        "network:\n  vlans:\n    vlan7:\n      id: 7\n      link: bond7\n",
+        "network:\n  bridges:\n    br0:\n      addresses: [192.0.2.10/24]\n",
+        "network: {bridges: {br0: {}}}",
+    ] {
+        let (dir, _root) = crate::net::survey::tests::tree_of(&[netplan, LOG, now, (&backup, text)]);
+        let target = Target::offline(dir.path(), crate::xenstore::Source::None).unwrap();
+        assert_eq!(lost(&target).unwrap().faults.len(), 1, "{text}");
+        assert!((LOST.fix.unwrap())(&target).unwrap().files.is_empty(), "{text}");
+    }
+}
