@@ -315,6 +315,7 @@ mod tests {
             "# nameserver 192.0.2.53\n",
             " nameserver 192.0.2.53\n",
             "nameserver\n",
+            "nameservers 192.0.2.53\n",
             "nameserver x\n",
             "nameserver 127.0.0.53\n",
         ] {
