@@ -3,11 +3,17 @@
 //! What the host says comes from its XenStore, on a mounted disk from a dump beside it. On a running guest it is
 //! compared with what is up, on a disk with what the files configure, read as the program in charge reads them.
 
+mod accept_ra;
+mod backups;
+mod config_lost;
 mod eni;
 mod fault;
 mod gateway;
 mod ifcfg;
+mod label_safe;
+mod leftover_backups;
 mod machine;
+mod missing_nic;
 mod netplan;
 mod network_manager;
 mod networkd;
@@ -17,6 +23,8 @@ mod owner;
 mod persistent_rules;
 mod rc_conf;
 mod service;
+mod resolver;
+mod stanzas;
 #[cfg(test)]
 mod trial;
 
@@ -75,6 +83,12 @@ pub(super) const CHECKS: &[Check] = &[
     networkd::ON_LINK,
     nic_names::STABLE,
     persistent_rules::PERSISTENT,
+    missing_nic::MISSING,
+    config_lost::LOST,
+    label_safe::LABEL,
+    accept_ra::ACCEPT_RA,
+    resolver::RESOLVER,
+    leftover_backups::LEFTOVER,
     rc_conf::IPV6,
 ];
 

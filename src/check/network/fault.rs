@@ -107,8 +107,14 @@ impl Judged {
 /// The changes of one file.
 fn changes(root: &Root, path: &str, edits: &[Edit]) -> Result<Vec<FileChange>> {
     if edits.iter().any(|edit| matches!(edit, Edit::Remove { .. })) {
-        return Ok(vec![FileChange::Remove { path: path.to_owned() }]);
+        let is_secret = root.read_opt(path)?.is_some_and(|body| holds_secret(&body));
+        return Ok(vec![if is_secret {
+            FileChange::Restore { path: path.to_owned(), node: Node::Absent, secret: Secrecy::Secret }
+        } else {
+            FileChange::Remove { path: path.to_owned() }
+        }]);
     }
+    // lines at the end of nothing make a new file
     let is_new = edits.iter().all(|edit| matches!(edit, Edit::Append { .. }));
     let body = match root.read_opt(path)? {
         None if is_new => Vec::new(),
