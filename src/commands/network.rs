@@ -70,7 +70,7 @@ impl ResetNetwork {
         if let Some(asked) = &self.hostname {
             self.add_hostname(asked, target, &mut plan, &mut findings)?;
         }
-        validate(backend, &plan, target)?;
+        validate(backend, &plan, &intent, target)?;
         Ok(Proposal { plan, intent, backend, findings })
     }
 
@@ -289,22 +289,24 @@ fn owned(node: &Node) -> Node {
 }
 
 /// Has the program that reads the files check them on a copy, before anything is replaced.
-fn validate(backend: &dyn Backend, plan: &Plan, target: &Target) -> Result<()> {
+fn validate(backend: &dyn Backend, plan: &Plan, intent: &Intent, target: &Target) -> Result<()> {
     let stage =
         tempfile::Builder::new().prefix("novactl-").tempdir().context("making a directory for a copy")?;
     let staged = Root::open(stage.path())?;
+    // what stays as it is is read as well
+    let mut paths: Vec<String> = plan.files.iter().map(|file| file.path().to_owned()).collect();
     for dir in backend.reads() {
-        for entry in target.root.read_dir(dir)? {
-            let path = format!("{dir}/{}", entry.name);
-            if let Ok(node @ Node::File(_)) = target.root.node(&path) {
-                staged.put(&path, &owned(&node))?;
-            }
+        paths.extend(target.root.read_dir(dir)?.into_iter().map(|entry| format!("{dir}/{}", entry.name)));
+    }
+    for path in paths {
+        if let Ok(node @ Node::File(_)) = target.root.node(&path) {
+            staged.put(&path, &owned(&node))?;
         }
     }
     for (path, node) in plan.clone().prepare(&target.root)?.results() {
         staged.put(path, &owned(node))?;
     }
     backend
-        .validate(&staged)
+        .validate(&staged, intent)
         .with_context(|| format!("{} would refuse the new files: nothing is changed", backend.name()))
 }

@@ -10,9 +10,9 @@ mod netplan;
 mod networkd;
 mod reading;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use super::intent::{Intent, NicIntent};
+use super::intent::{Intent, Nic, NicIntent};
 use super::{Mac, links};
 use crate::exec::Cmd;
 use crate::plan::FileChange;
@@ -52,7 +52,7 @@ pub trait Backend: Sync {
     ///
     /// # Errors
     /// A file cannot be read.
-    fn configured(&self, root: &Root, nic: &super::intent::Nic) -> Result<Option<NicIntent>>;
+    fn configured(&self, root: &Root, nic: &Nic) -> Result<Option<NicIntent>>;
 
     /// Returns the directories whose files the validator reads together.
     fn reads(&self) -> &'static [&'static str] {
@@ -60,11 +60,24 @@ pub trait Backend: Sync {
     }
 
     /// Checks files before they replace the old ones: `staged` is a copy of the configuration with the new files in
-    /// place, outside the target. Where the program has a validator (`netplan generate --root-dir`), it is run.
+    /// place, outside the target. Where the program has a validator (`netplan generate --root-dir`), it is run;
+    /// otherwise our own parser has to read back the addresses that are meant.
     ///
     /// # Errors
-    /// The program would refuse them; its own words.
-    fn validate(&self, _staged: &Root) -> Result<()> {
+    /// The program would refuse them, in its own words; or something else is read back.
+    fn validate(&self, staged: &Root, intent: &Intent) -> Result<()> {
+        for nic in &intent.nics {
+            let it = Nic { name: nic.name.clone(), mac: nic.mac };
+            let found = self.configured(staged, &it)?.map(|found| found.addresses).unwrap_or_default();
+            if found != nic.addresses {
+                let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+                bail!(
+                    "{} would have {}",
+                    nic.name,
+                    if found.is_empty() { "no address".to_owned() } else { found.join(", ") }
+                );
+            }
+        }
         Ok(())
     }
 }
