@@ -9,6 +9,7 @@ mod keyfile;
 mod netplan;
 mod networkd;
 mod reading;
+mod resolv;
 
 use anyhow::{Result, bail};
 
