@@ -11,9 +11,11 @@ mod networkd;
 mod reading;
 mod resolv;
 
+use std::net::IpAddr;
+
 use anyhow::{Result, bail};
 
-use super::intent::{Intent, Nic, NicIntent};
+use super::intent::{Family, Intent, Nic, NicIntent};
 use super::{Mac, links};
 use crate::exec::Cmd;
 use crate::plan::FileChange;
@@ -112,6 +114,20 @@ fn present(target: &Target) -> Result<Vec<Mac>> {
     let links =
         if target.is_live() { Some(links::live(&target.root)?) } else { links::recorded(&target.root)? };
     Ok(links.unwrap_or_default().iter().filter_map(links::Link::host_mac).collect())
+}
+
+/// Returns the next hops that are in no prefix of their NIC, each once, for formats without a word for that: there they
+/// need a route of their own. A link-local one needs nothing.
+fn far_hops(nic: &NicIntent) -> Vec<IpAddr> {
+    let routes = [Family::V4, Family::V6].into_iter().flat_map(|family| nic.routes_of(family));
+    let mut far = Vec::new();
+    for hop in routes.filter_map(|route| route.hop).filter(|hop| hop.onlink) {
+        let is_link_local = matches!(hop.via, IpAddr::V6(six) if six.is_unicast_link_local());
+        if !is_link_local && !far.contains(&hop.via) {
+            far.push(hop.via);
+        }
+    }
+    far
 }
 
 /// Returns a NIC's name as a part of a file's name, or as a word of a file that a shell reads. Linux takes names with

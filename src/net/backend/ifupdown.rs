@@ -14,7 +14,7 @@ use super::super::configured::Scan;
 use super::super::eni;
 use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent};
 use super::reading::{Reach, Reading};
-use super::{Backend, Claim, Strength, file_stem, resolv};
+use super::{Backend, Claim, Strength, far_hops, file_stem, resolv};
 use crate::exec::Cmd;
 use crate::facts::init::Enabled;
 use crate::plan::FileChange;
@@ -265,6 +265,8 @@ fn stanzas(nic: &NicIntent, kept: &[String]) -> String {
             Family::V4 => nic.gateway4,
             Family::V6 => nic.gateway6,
         };
+        // ifupdown-ng does not say by itself that a next hop is on the link, as ifupdown does
+        let gateway = gateway.filter(|hop| !far_hops(nic).contains(&hop.via));
         if gateway.is_some() {
             routes.next();
         }
