@@ -10,6 +10,8 @@ mod netplan;
 mod networkd;
 mod reading;
 mod resolv;
+pub(crate) mod settings;
+mod wicked;
 
 use std::net::IpAddr;
 
@@ -23,8 +25,14 @@ use crate::root::Root;
 use crate::target::Target;
 
 /// Every back end, the one that usually is in charge when several are there first.
-pub const BACKENDS: &[&dyn Backend] =
-    &[&netplan::Netplan, &networkd::Networkd, &keyfile::Keyfile, &ifcfg::Ifcfg, &ifupdown::Ifupdown];
+pub const BACKENDS: &[&dyn Backend] = &[
+    &netplan::Netplan,
+    &networkd::Networkd,
+    &keyfile::Keyfile,
+    &wicked::Wicked,
+    &ifcfg::Ifcfg,
+    &ifupdown::Ifupdown,
+];
 
 /// A format of network configuration and the program that reads it.
 pub trait Backend: Sync {
