@@ -6,6 +6,7 @@
 mod ifcfg;
 mod ifupdown;
 mod keyfile;
+mod netifrc;
 mod netplan;
 mod networkd;
 mod reading;
@@ -32,6 +33,7 @@ pub const BACKENDS: &[&dyn Backend] = &[
     &wicked::Wicked,
     &ifcfg::Ifcfg,
     &ifupdown::Ifupdown,
+    &netifrc::Netifrc,
 ];
 
 /// A format of network configuration and the program that reads it.
