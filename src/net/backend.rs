@@ -6,6 +6,7 @@
 mod ifcfg;
 mod ifupdown;
 mod keyfile;
+mod netctl;
 mod netifrc;
 mod netplan;
 mod networkd;
@@ -31,6 +32,7 @@ pub const BACKENDS: &[&dyn Backend] = &[
     &networkd::Networkd,
     &keyfile::Keyfile,
     &wicked::Wicked,
+    &netctl::Netctl,
     &ifcfg::Ifcfg,
     &ifupdown::Ifupdown,
     &netifrc::Netifrc,
