@@ -2,6 +2,7 @@
 
 mod network;
 
+use novactl::commands::hostname;
 use novactl::net::backend::Strength::{Configures, Enabled};
 use novactl::target::Target;
 use novactl::xenstore::Source;
@@ -123,6 +124,17 @@ fn wicked_claims_by_its_service_and_more_by_its_files() {
     let scripts = ("etc/sysconfig/network/scripts/ifup", "!");
     let found = network::claims(&["network.service"], &[own, config, scripts, ("etc/init.d/network", "!")]);
     assert_eq!(found, [("wicked", own.0.to_owned(), Configures)]);
+}
+
+#[test]
+fn a_name_is_set_where_the_red_hat_familys_file_of_it_is_a_directory() {
+    let tree = tempfile::tempdir().unwrap();
+    let sles = ("etc/os-release", "ID=sles\nVERSION_ID=11.4\n");
+    network::make(tree.path(), &[sles, ("etc/HOSTNAME", "old\n"), ("etc/sysconfig/network/config", CONFIG)]);
+    let target = Target::offline(tree.path(), Source::None).unwrap();
+    let (changes, _) = hostname::set(&target, "web01", &[]).unwrap();
+    let paths: Vec<&str> = changes.iter().map(|change| change.path()).collect();
+    assert_eq!(paths, ["etc/HOSTNAME"]);
 }
 
 #[test]

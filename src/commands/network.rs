@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 
 use super::hostname::{self, Hostname};
 use crate::check::{Finding, Topic};
+use crate::facts::os::Family;
 use crate::net::Mac;
 use crate::net::backend::{BACKENDS, Backend, Claim};
 use crate::net::host::{Effect, HostNetwork, HostNic};
@@ -95,7 +96,7 @@ impl ResetNetwork {
     /// container. What is stacked on a NIC, or tunnels, never matches, whatever MAC it shows.
     fn nics(&self, links: &[Link], target: &Target, findings: &mut Vec<Finding>) -> Vec<Nic> {
         if links.is_empty() && !target.is_live() {
-            return self.assumed_nics(findings);
+            return self.assumed_nics(target, findings);
         }
         let mut nics = Vec::new();
         for record in &self.network.nics {
@@ -117,8 +118,9 @@ impl ResetNetwork {
         nics.into_iter().map(|(_, nic)| nic).collect()
     }
 
-    /// A disk does not say which names its NICs will have: eth0 is the public one, as the provider plugs them.
-    fn assumed_nics(&self, findings: &mut Vec<Finding>) -> Vec<Nic> {
+    /// A disk does not say which names its NICs will have: eth0 is the public one, as the provider plugs them; on
+    /// FreeBSD they are named by their driver, xn (xn(4)).
+    fn assumed_nics(&self, target: &Target, findings: &mut Vec<Finding>) -> Vec<Nic> {
         let mut records: Vec<_> = self.network.nics.iter().filter(|record| record.mac.is_some()).collect();
         let rank = |record: &HostNic| match record.label.as_deref().map(str::to_lowercase).as_deref() {
             Some("public") => 0,
@@ -126,10 +128,11 @@ impl ResetNetwork {
             _ => 2,
         };
         records.sort_by_key(|record| rank(record));
+        let driver = if target.os().family == Family::FreeBsd { "xn" } else { "eth" };
         let nics: Vec<_> = records
             .iter()
             .enumerate()
-            .filter_map(|(number, record)| Some(Nic { name: format!("eth{number}"), mac: record.mac? }))
+            .filter_map(|(number, record)| Some(Nic { name: format!("{driver}{number}"), mac: record.mac? }))
             .collect();
         let list: Vec<_> = nics.iter().map(|nic| format!("{} is {}", nic.name, nic.mac)).collect();
         findings.push(
@@ -209,11 +212,14 @@ impl ResetNetwork {
             }
         }
         if let Some(name) = judged.name() {
-            let (files, steps) = hostname::set(target, name)?;
-            // a file that the back end writes as well, rc.conf, already has its own changes
-            let new = |path: &str| !plan.files.iter().any(|file| file.path() == path);
-            let files: Vec<_> = files.into_iter().filter(|file| new(file.path())).collect();
-            plan.files.extend(files);
+            let (files, steps) = hostname::set(target, name, &plan.files)?;
+            for file in files {
+                // rc.conf: the back end's text with the name set in it
+                match plan.files.iter_mut().find(|planned| planned.path() == file.path()) {
+                    Some(planned) => *planned = file,
+                    None => plan.files.push(file),
+                }
+            }
             plan.steps.extend(steps);
         }
         Ok(())

@@ -10,6 +10,7 @@ mod netctl;
 mod netifrc;
 mod netplan;
 mod networkd;
+mod rc_conf;
 mod reading;
 mod resolv;
 pub(crate) mod settings;
@@ -36,6 +37,7 @@ pub const BACKENDS: &[&dyn Backend] = &[
     &ifcfg::Ifcfg,
     &ifupdown::Ifupdown,
     &netifrc::Netifrc,
+    &rc_conf::RcConf,
 ];
 
 /// A format of network configuration and the program that reads it.
