@@ -708,7 +708,7 @@ _novactl() {
                     return 0
                     ;;
                 --backend)
-                    COMPREPLY=($(compgen -W "netplan networkd keyfile ifcfg ifupdown" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "netplan networkd keyfile wicked netctl ifcfg ifupdown netifrc rc.conf" -- "${cur}"))
                     return 0
                     ;;
                 --revert-after)

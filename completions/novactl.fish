@@ -104,8 +104,12 @@ complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l dns -d
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l backend -d 'Write for this back end [default: the one in charge]' -r -f -a "netplan\t''
 networkd\t''
 keyfile\t''
+wicked\t''
+netctl\t''
 ifcfg\t''
-ifupdown\t''"
+ifupdown\t''
+netifrc\t''
+rc.conf\t''"
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l revert-after -d 'Take the change back after SECONDS unless it is kept; 0 never does' -r
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F

@@ -7,6 +7,7 @@ mod network;
 use std::path::Path;
 use std::process::Command;
 
+use novactl::net::intent::Intent;
 use novactl::target::Target;
 use novactl::xenstore::Source;
 
@@ -191,7 +192,7 @@ fn the_real_netplan_makes_of_it_what_is_meant() {
             let target = Target::offline(tree.path(), Source::None).unwrap();
             let changes = network::backend("netplan").render(&case.intent(), &target).unwrap();
             network::apply(&target, changes);
-            network::backend("netplan").validate(&target.root).unwrap();
+            network::backend("netplan").validate(&target.root, &case.intent()).unwrap();
             if generate(tree.path()).is_none() {
                 return;
             }
@@ -210,7 +211,8 @@ fn what_netplan_refuses_is_refused_before_it_is_in_place() {
         return;
     }
     let target = Target::offline(tree.path(), Source::None).unwrap();
-    let error = network::backend("netplan").validate(&target.root).unwrap_err().to_string();
+    let staged = network::backend("netplan").validate(&target.root, &Intent::default());
+    let error = staged.unwrap_err().to_string();
     assert!(error.contains("/etc/netplan/10-user.yaml:1"), "{error}");
 }
 

@@ -22,8 +22,8 @@ mod nic_names;
 mod owner;
 mod persistent_rules;
 mod rc_conf;
-mod service;
 mod resolver;
+mod service;
 mod stanzas;
 #[cfg(test)]
 mod trial;

@@ -6,13 +6,21 @@
 mod ifcfg;
 mod ifupdown;
 mod keyfile;
+mod netctl;
+mod netifrc;
 mod netplan;
 mod networkd;
+mod rc_conf;
 mod reading;
+mod resolv;
+pub(crate) mod settings;
+mod wicked;
 
-use anyhow::Result;
+use std::net::IpAddr;
 
-use super::intent::{Intent, NicIntent};
+use anyhow::{Result, bail};
+
+use super::intent::{Family, Intent, Nic, NicIntent};
 use super::{Mac, links};
 use crate::exec::Cmd;
 use crate::plan::FileChange;
@@ -20,8 +28,17 @@ use crate::root::Root;
 use crate::target::Target;
 
 /// Every back end, the one that usually is in charge when several are there first.
-pub const BACKENDS: &[&dyn Backend] =
-    &[&netplan::Netplan, &networkd::Networkd, &keyfile::Keyfile, &ifcfg::Ifcfg, &ifupdown::Ifupdown];
+pub const BACKENDS: &[&dyn Backend] = &[
+    &netplan::Netplan,
+    &networkd::Networkd,
+    &keyfile::Keyfile,
+    &wicked::Wicked,
+    &netctl::Netctl,
+    &ifcfg::Ifcfg,
+    &ifupdown::Ifupdown,
+    &netifrc::Netifrc,
+    &rc_conf::RcConf,
+];
 
 /// A format of network configuration and the program that reads it.
 pub trait Backend: Sync {
@@ -52,7 +69,7 @@ pub trait Backend: Sync {
     ///
     /// # Errors
     /// A file cannot be read.
-    fn configured(&self, root: &Root, nic: &super::intent::Nic) -> Result<Option<NicIntent>>;
+    fn configured(&self, root: &Root, nic: &Nic) -> Result<Option<NicIntent>>;
 
     /// Returns the directories whose files the validator reads together.
     fn reads(&self) -> &'static [&'static str] {
@@ -60,11 +77,24 @@ pub trait Backend: Sync {
     }
 
     /// Checks files before they replace the old ones: `staged` is a copy of the configuration with the new files in
-    /// place, outside the target. Where the program has a validator (`netplan generate --root-dir`), it is run.
+    /// place, outside the target. Where the program has a validator (`netplan generate --root-dir`), it is run;
+    /// otherwise our own parser has to read back the addresses that are meant.
     ///
     /// # Errors
-    /// The program would refuse them; its own words.
-    fn validate(&self, _staged: &Root) -> Result<()> {
+    /// The program would refuse them, in its own words; or something else is read back.
+    fn validate(&self, staged: &Root, intent: &Intent) -> Result<()> {
+        for nic in &intent.nics {
+            let it = Nic { name: nic.name.clone(), mac: nic.mac };
+            let found = self.configured(staged, &it)?.map(|found| found.addresses).unwrap_or_default();
+            if found != nic.addresses {
+                let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+                bail!(
+                    "{} would have {}",
+                    nic.name,
+                    if found.is_empty() { "no address".to_owned() } else { found.join(", ") }
+                );
+            }
+        }
         Ok(())
     }
 }
@@ -115,6 +145,20 @@ fn present(target: &Target) -> Result<Vec<Mac>> {
     let links =
         if target.is_live() { Some(links::live(&target.root)?) } else { links::recorded(&target.root)? };
     Ok(links.unwrap_or_default().iter().filter_map(links::Link::host_mac).collect())
+}
+
+/// Returns the next hops that are in no prefix of their NIC, each once, for formats without a word for that: there they
+/// need a route of their own. A link-local one needs nothing.
+fn far_hops(nic: &NicIntent) -> Vec<IpAddr> {
+    let routes = [Family::V4, Family::V6].into_iter().flat_map(|family| nic.routes_of(family));
+    let mut far = Vec::new();
+    for hop in routes.filter_map(|route| route.hop).filter(|hop| hop.onlink) {
+        let is_link_local = matches!(hop.via, IpAddr::V6(six) if six.is_unicast_link_local());
+        if !is_link_local && !far.contains(&hop.via) {
+            far.push(hop.via);
+        }
+    }
+    far
 }
 
 /// Returns a NIC's name as a part of a file's name, or as a word of a file that a shell reads. Linux takes names with

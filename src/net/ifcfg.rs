@@ -41,16 +41,18 @@ pub(crate) fn has_red_hat_reader(root: &Root) -> bool {
     has_scripts(root) || has_plugin(root)
 }
 
-/// Whether wicked, or SUSE's scripts before it, are there.
+/// Whether wicked or the ifup scripts before it are there.
 pub(crate) fn has_suse_reader(root: &Root) -> bool {
     root.find_program("wicked").is_some() || root.exists("etc/sysconfig/network/scripts")
 }
 
-/// Whether initscripts or the network-scripts package is there.
+/// Whether initscripts or the network-scripts package is there. SLES 11 has an init script of the same name.
 pub(crate) fn has_scripts(root: &Root) -> bool {
-    ["etc/rc.d/init.d/network", "etc/init.d/network", "etc/sysconfig/network-scripts/ifup-eth"]
-        .iter()
-        .any(|path| root.exists(path))
+    let is_suse = root.exists("etc/sysconfig/network/config");
+    !is_suse
+        && ["etc/rc.d/init.d/network", "etc/init.d/network", "etc/sysconfig/network-scripts/ifup-eth"]
+            .iter()
+            .any(|path| root.exists(path))
 }
 
 /// Whether NetworkManager reads these files.

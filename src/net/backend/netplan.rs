@@ -145,7 +145,7 @@ impl Backend for Netplan {
         &["lib/netplan", "etc/netplan", "run/netplan"]
     }
 
-    fn validate(&self, staged: &Root) -> Result<()> {
+    fn validate(&self, staged: &Root, _intent: &Intent) -> Result<()> {
         let dir = staged.path().to_str().context("checking a copy: its path is not UTF-8")?;
         let check = Cmd::new(&["netplan", "generate", "--root-dir", dir]).within(Duration::from_secs(20));
         match check.output()? {
