@@ -133,7 +133,7 @@ fn a_table_of_configurations_is_read_as_sshd_reads_it() {
         "PermitRootLogin=yes\nPasswordAuthentication = no\nUsePAM \"yes\"\n",
         "permitrootlogin YES\nPERMITROOTLOGIN no\n",
         "ChallengeResponseAuthentication no\nKbdInteractiveAuthentication yes\n",
-        "AuthenticationMethods publickey,password password\nAuthenticationMethods any\n",
+        "AuthenticationMethods publickey,password password\n",
         "\tPermitRootLogin without-password\n",
     ] {
         written(dir.path(), &drop_ins);
