@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 
 use crate::check::Finding;
+use crate::plan::journal;
 use crate::root::{Kind, Root};
 use crate::target::Target;
 
@@ -115,18 +116,9 @@ fn in_words(seconds: i64) -> String {
     }
 }
 
-/// A date in UTC, `2026-11-25 21:59`.
+/// A date in UTC, `2026-11-25 21:59 UTC`.
 fn date(time: i64) -> String {
-    let (day, second) = (time.div_euclid(86400), time.rem_euclid(86400));
-    // days to a date: H. Hinnant, chrono-Compatible Low-Level Date Algorithms, `civil_from_days`
-    let shifted = day + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let month_day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{month_day:02} {:02}:{:02} UTC", second / 3600, second % 3600 / 60)
+    let stamp = journal::stamp(u64::try_from(time).unwrap_or(0));
+    let part = |from: usize, to: usize| stamp.get(from..to).unwrap_or_default();
+    format!("{}-{}-{} {}:{} UTC", part(0, 4), part(4, 6), part(6, 8), part(9, 11), part(11, 13))
 }
