@@ -37,7 +37,7 @@ pub(super) fn judged(target: &Target) -> Result<Judged> {
     match store {
         Store::Shadow | Store::MasterPasswd => judged.table(root, store)?,
         Store::Passwd if passwd.user("root").is_some_and(|root| root.is_shadowed()) => {
-            judged.missing(root)?
+            judged.missing(root)?;
         }
         Store::Passwd | Store::Tcb => {}
     }

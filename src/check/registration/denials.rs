@@ -58,7 +58,7 @@ pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
 
 /// The kinds of denials in order, how often each is there, and its last record.
 fn denials(text: &str) -> BTreeMap<Denial, (usize, String)> {
-    let newest = text.lines().rev().find_map(|line| time_and_serial(line)).map_or(0.0, |(time, _)| time);
+    let newest = text.lines().rev().find_map(time_and_serial).map_or(0.0, |(time, _)| time);
     // the record of the system call has the same serial as the denial
     let by_services: BTreeSet<&str> = text
         .lines()
@@ -75,8 +75,8 @@ fn denials(text: &str) -> BTreeMap<Denial, (usize, String)> {
             continue;
         }
         let program = field(line, "comm").unwrap_or_default();
-        let is_agent = AGENTS.contains(&program);
-        if !is_agent && !(CHILDREN.contains(&program) && by_services.contains(serial)) {
+        let is_child = CHILDREN.contains(&program) && by_services.contains(serial);
+        if !is_child && !AGENTS.contains(&program) {
             continue;
         }
         let actions = line

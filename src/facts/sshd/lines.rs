@@ -204,7 +204,7 @@ pub(super) fn options(text: &str, path: &str) -> Vec<Line> {
             if !line[..at].ends_with([' ', '=']) {
                 continue;
             }
-            let setting = line[at + 2..].trim_start().split_whitespace().next().unwrap_or_default();
+            let setting = line[at + 2..].split_whitespace().next().unwrap_or_default();
             let Some((keyword, values)) = words(setting) else { continue };
             if KEYWORDS.contains(&keyword.as_str()) && lines.len() < LINES_MAX {
                 let path = path.to_owned();
