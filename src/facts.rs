@@ -9,11 +9,13 @@ pub mod identity;
 pub mod init;
 pub mod kernel;
 pub mod log;
+pub mod names;
 pub mod os;
 pub mod packages;
 pub mod processes;
 pub mod python;
 mod shell;
+pub mod sshd;
 pub mod tools;
 #[cfg(test)]
 pub(crate) mod tree;

@@ -26,7 +26,7 @@ mod resolver;
 mod service;
 mod stanzas;
 #[cfg(test)]
-mod trial;
+pub(super) mod trial;
 
 use anyhow::Result;
 
@@ -215,8 +215,8 @@ fn wanted(target: &Target) -> Result<(ResetNetwork, Intent)> {
     Ok((command, intent))
 }
 
-/// An image has neither host keys nor a machine id before its first boot.
-fn was_never_built(target: &Target) -> bool {
+/// Whether this is an image that was never booted: it has neither host keys nor a machine id before its first boot.
+pub(super) fn was_never_built(target: &Target) -> bool {
     let root = &target.root;
     let keys = root.files_in("etc/ssh", "_key").unwrap_or_default();
     let id = root.text_opt("etc/machine-id").ok().flatten().unwrap_or_default();

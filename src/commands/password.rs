@@ -5,10 +5,11 @@
 //! login finds it: shadow, passwd itself, tcb, or BSD's master.passwd. A lock, an expiry or a shell that refuses is
 //! mended only when that is asked for, and said otherwise.
 
-mod account;
+pub(crate) mod account;
 pub mod scheme;
 #[cfg(test)]
 mod tests;
+pub mod unlock;
 mod work;
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -306,7 +306,7 @@ fn digest(body: &[u8]) -> String {
 }
 
 /// Writes seconds since 1970 as `20261121T231500Z`.
-fn stamp(seconds: u64) -> String {
+pub(crate) fn stamp(seconds: u64) -> String {
     let date = Date::of(seconds);
     let (hour, minute, second) = date.clock();
     format!("{:04}{:02}{:02}T{hour:02}{minute:02}{second:02}Z", date.year, date.month, date.day)

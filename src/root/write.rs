@@ -75,6 +75,29 @@ impl Root {
         }
     }
 
+    /// Returns an extended attribute of the file or directory that a path leads to; `None` where it has none.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn xattr_opt(&self, path: &str, name: &str) -> Result<Option<Vec<u8>>> {
+        let doing = || format!("reading {name} of {path}");
+        match self.stat_opt(path)? {
+            Some(stat) if matches!(stat.kind, Kind::File | Kind::Dir) => {}
+            _ => return Ok(None),
+        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let Some(fd) = self.open_at(path, flags).with_context(doing)? else { return Ok(None) };
+        let mut value = vec![0; XATTR_MAX];
+        match rustix::fs::fgetxattr(&fd, name, &mut value[..]) {
+            Ok(length) => {
+                value.truncate(length);
+                Ok(Some(value))
+            }
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
+            Err(e) => Err(e).with_context(doing),
+        }
+    }
+
     /// Makes a path be what `node` says, and returns the directories that had to be made for it, outermost first.
     ///
     /// # Errors

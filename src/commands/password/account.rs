@@ -89,7 +89,7 @@ pub(super) fn lock_of(field: &[u8]) -> (&str, &[u8]) {
 }
 
 /// Returns why a shell lets nobody in, or `None`. Empty means /bin/sh.
-pub(super) fn refusal(root: &Root, shell: &[u8]) -> Option<String> {
+pub(crate) fn refusal(root: &Root, shell: &[u8]) -> Option<String> {
     let shell = String::from_utf8_lossy(shell);
     let path = if shell.is_empty() { "/bin/sh" } else { &*shell };
     if matches!(path.rsplit('/').next(), Some("nologin" | "false" | "true" | "sync" | "halt" | "shutdown")) {
