@@ -32,19 +32,18 @@ use crate::plan::Plan;
 use crate::target::Target;
 
 /// Every check, cause before symptom: the order of the report.
-pub const CHECKS: &[&[Check]] =
-    &[
-        xen::CHECKS,
-        xentools::CHECKS,
-        agent::CHECKS,
-        interfaces::CHECKS,
-        network::CHECKS,
-        names::CHECKS,
-        access::CHECKS,
-        cloud_init::CHECKS,
-        image::CHECKS,
-        registration::CHECKS,
-    ];
+pub const CHECKS: &[&[Check]] = &[
+    xen::CHECKS,
+    xentools::CHECKS,
+    agent::CHECKS,
+    interfaces::CHECKS,
+    network::CHECKS,
+    names::CHECKS,
+    access::CHECKS,
+    cloud_init::CHECKS,
+    image::CHECKS,
+    registration::CHECKS,
+];
 
 /// Returns every check in the order of the report.
 pub fn all() -> impl Iterator<Item = &'static Check> {

@@ -9,6 +9,7 @@ mod reset_network;
 mod scan_ifaces;
 pub mod trouble;
 mod undo;
+mod verification;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -340,6 +340,39 @@ fn doctor_mends_the_sources_addresses_on_a_disk_and_looks_again() {
 }
 
 #[test]
+fn what_doctor_mended_stays_although_another_file_has_to_be_mended_by_hand() {
+    let guest = Guest::new();
+    let mendable =
+        "network:\n  version: 2\n  ethernets:\n    eth0:\n      dhcp4: true\n      gateway4: null\n";
+    let not = "network:\n  version: 2\n  ethernets:\n    eth1:\n      addresses: [10.0.0.5]\n";
+    for (path, text) in
+        [("usr/sbin/netplan", ""), ("etc/netplan/70-a.yaml", mendable), ("etc/netplan/80-b.yaml", not)]
+    {
+        let path = guest.root().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    let before = guest.picture();
+    let output = Command::new(env!("CARGO_BIN_EXE_novactl"))
+        .args(["doctor", "--fix", "--yes", "--format", "json", "--only", "netplan-valid", "--root"])
+        .arg(guest.root())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &report["result"]), (Some(1), &"applied".into()), "{}", words(&output));
+    let still =
+        serde_json::json!([{"id": "netplan-valid", "subject": "etc/netplan/80-b.yaml", "status": "fail"}]);
+    assert_eq!(report["verified"], still);
+    let read = |name: &str| fs::read_to_string(guest.root().join("etc/netplan").join(name)).unwrap();
+    assert_eq!(read("70-a.yaml"), mendable.replace("      gateway4: null\n", ""));
+    assert_eq!(read("80-b.yaml"), not);
+    assert_eq!(guest.undo().status.code(), Some(0));
+    assert_eq!(guest.picture(), before);
+}
+
+#[test]
 fn what_only_hands_can_mend_is_left_and_said() {
     let guest = Guest::new();
     let before = guest.picture();

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use super::change::{self, Consent, Request};
 use super::trouble::Trouble;
+use super::verification::Broken;
 use super::{Global, say};
 use crate::check::{self, Finding, Status, Topic};
 use crate::commands::network::{Proposal, ResetNetwork};
@@ -91,6 +92,7 @@ impl ResetNetworkArgs {
         let mut request = Request {
             plan,
             verify: &|target| verify(target, &intent, backend),
+            broken: Broken::default(),
             findings,
             interfaces: Some(shown(&intent)?),
             revert_after,
