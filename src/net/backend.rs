@@ -9,11 +9,12 @@ mod keyfile;
 mod netplan;
 mod networkd;
 mod reading;
+mod resolver;
 
 use anyhow::Result;
 
-use super::intent::{Intent, NicIntent};
-use super::{Mac, links};
+use super::intent::{Intent, Nic, NicIntent};
+use super::links;
 use crate::exec::Cmd;
 use crate::plan::FileChange;
 use crate::root::Root;
@@ -52,7 +53,7 @@ pub trait Backend: Sync {
     ///
     /// # Errors
     /// A file cannot be read.
-    fn configured(&self, root: &Root, nic: &super::intent::Nic) -> Result<Option<NicIntent>>;
+    fn configured(&self, root: &Root, nic: &Nic) -> Result<Option<NicIntent>>;
 
     /// Returns the directories whose files the validator reads together.
     fn reads(&self) -> &'static [&'static str] {
@@ -89,15 +90,16 @@ pub enum Strength {
     Configures,
 }
 
-/// Returns the MACs of the links that exist; none where nothing says which do. What we wrote for one of these stays
+/// Returns the links that exist and have a MAC; none where nothing says which do. What we wrote for one of these stays
 /// when the host's record of it is missing just now; what we wrote for others is stale.
 ///
 /// # Errors
 /// The kernel gives no list, or the record of a mounted root cannot be read.
-fn present(target: &Target) -> Result<Vec<Mac>> {
+fn present(target: &Target) -> Result<Vec<Nic>> {
     let links =
         if target.is_live() { Some(links::live(&target.root)?) } else { links::recorded(&target.root)? };
-    Ok(links.unwrap_or_default().iter().filter_map(links::Link::host_mac).collect())
+    let nic = |link: links::Link| Some(Nic { mac: link.host_mac()?, name: link.name });
+    Ok(links.unwrap_or_default().into_iter().filter_map(nic).collect())
 }
 
 /// Returns a NIC's name as a part of a file's name, or as a word of a file that a shell reads. Linux takes names with
