@@ -391,6 +391,42 @@ fn a_change_whose_program_fails_leaves_the_old_network() {
 }
 
 #[test]
+fn killed_at_any_step_of_a_running_server_it_is_taken_back_at_the_next_start() {
+    // the NIC's own program kills who called it: at its NUMBERth change, before it made it or after
+    let script = "
+        mkdir /run/broken
+        cat >/run/broken/ip <<'END'
+#!/bin/sh
+case \"$*\" in *replace*|*' del '*)
+    left=$(($(cat /run/left) - 1)); echo $left >/run/left
+    if [ $left = 0 ]; then
+        [ $(cat /run/when) = before ] || /usr/sbin/ip \"$@\"
+        kill -9 $PPID
+        exit 1
+    fi;;
+esac
+exec /usr/sbin/ip \"$@\"
+END
+        chmod 755 /run/broken/ip
+        picture() { ip -o address; ip route; cat /etc/network/interfaces /etc/network/interfaces.d/* /etc/hostname; hostname; }
+        picture | sed 's/valid_lft.*//' | sort >/run/old
+        number=0
+        while :; do
+            number=$((number + 1))
+            for when in before after; do
+                echo $number >/run/left; echo $when >/run/when
+                PATH=/run/broken:$PATH reset && break 2
+                novactl undo --yes || true
+                picture | sed 's/valid_lft.*//' | sort | diff /run/old -
+            done
+        done
+        echo \"killed at $((number - 1)) steps\"
+        test $number -gt 4";
+    let Some(outcome) = IFUPDOWN.run(script) else { return };
+    assert_eq!(outcome, WANTED);
+}
+
+#[test]
 fn a_server_under_rackconnect_v2_is_refused_until_forced() {
     let guest = Guest::new();
     let dump = DUMP.replace(
