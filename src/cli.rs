@@ -5,6 +5,7 @@ mod check_xentools;
 mod diagnosis;
 mod doctor;
 mod explain;
+mod questions;
 mod reset_network;
 mod scan_ifaces;
 pub mod trouble;

@@ -201,6 +201,9 @@ pub(super) fn carry_out(
         return report.failed(applied.take_back(cause));
     }
     report.left.extend(verdict.left.iter().map(left_over));
+    let is_new = |f: &Finding| !report.findings.iter().any(|g| (g.id, &g.subject) == (f.id, &f.subject));
+    let warned: Vec<_> = found.into_iter().filter(|f| f.status == Status::Warn && is_new(f)).collect();
+    report.findings.extend(warned);
     if let Some(seconds) = request.revert_after
         && let Err(e) = revert::arm(&target.root, &applied.record().id, seconds)
     {

@@ -9,12 +9,14 @@ use clap::Args;
 use ipnet::IpNet;
 
 use super::change::{self, Consent, Request};
+use super::questions;
 use super::trouble::Trouble;
 use super::verification::Broken;
 use super::{Global, say};
 use crate::check::{self, Finding, Status, Topic};
 use crate::commands::network::{Proposal, ResetNetwork};
 use crate::net::backend::{BACKENDS, Backend};
+use crate::net::gateway::{self, Gateway};
 use crate::net::host::{self, HostNetwork};
 use crate::net::intent::{Intent, Nic, NicIntent};
 use crate::net::live::Live;
@@ -66,7 +68,7 @@ pub struct ResetNetworkArgs {
     /// Take the change back after SECONDS unless it is kept; 0 never does
     #[arg(long, value_name = "SECONDS")]
     revert_after: Option<u64>,
-    /// Also on a server under RackConnect v2 automation
+    /// Also under RackConnect v2 automation, or to a gateway that is silent
     #[arg(long)]
     force: bool,
     /// How far it may go.
@@ -89,9 +91,10 @@ impl ResetNetworkArgs {
         let request = ResetNetwork { network, hostname, backend: self.backend.clone() };
         let Proposal { plan, intent, backend, findings } = request.propose(&target)?;
         let revert_after = self.revert_after(&target, &intent);
+        let reached = self.reached(&target, &intent);
         let mut request = Request {
             plan,
-            verify: &|target| verify(target, &intent, backend),
+            verify: &|target| verify(target, &intent, backend, reached),
             broken: Broken::default(),
             findings,
             interfaces: Some(shown(&intent)?),
@@ -113,7 +116,7 @@ impl ResetNetworkArgs {
     /// Returns what the NICs are to have, and the host name.
     fn wanted(&self, target: &Target) -> anyhow::Result<(HostNetwork, Option<String>)> {
         if !self.address.is_empty() {
-            return Ok((self.by_hand(target)?, None));
+            return Ok((by_hand(target, &self.address, &self.gateway, &self.dns)?, None));
         }
         match self.from.as_deref() {
             Some("config-drive") => Ok((crate::net::drive::read(target)?, None)),
@@ -124,49 +127,39 @@ impl ResetNetworkArgs {
                 let text = here.read(&path)?;
                 Ok((from::json(&text, file)?, None))
             }
-            None => of_the_store(target),
+            None => of_the_store(target).or_else(|error| self.typed(target, error)),
         }
     }
 
-    fn by_hand(&self, target: &Target) -> anyhow::Result<HostNetwork> {
-        let links = links::live(&target.root)?;
-        let mut network = HostNetwork::default();
-        for text in &self.address {
-            let parsed = text.split_once('=').and_then(|(nic, net)| Some((nic, net.parse::<IpNet>().ok()?)));
-            let Some((name, net)) = parsed else {
-                let text = format!("{text:?} is not NIC=ADDRESS/LENGTH");
-                return Err(
-                    Trouble::new(text, "for example --address eth0=203.0.113.7/24", Exit::Usage).into()
-                );
-            };
-            let mac = links.iter().find(|link| link.name == name).and_then(links::Link::host_mac);
-            let Some(mac) = mac else {
-                let names: Vec<_> =
-                    links.iter().filter(|l| l.kind.is_nic()).map(|l| l.name.as_str()).collect();
-                let hint = format!("the NICs are {}; novactl scan-ifaces shows all", names.join(", "));
-                return Err(
-                    Trouble::new(format!("no interface is called {name:?}"), hint, Exit::Usage).into()
-                );
-            };
-            let place = network.nics.iter().position(|nic| nic.mac == Some(mac)).unwrap_or_else(|| {
-                network.nics.push(from::by_hand(name, mac));
-                network.nics.len() - 1
-            });
-            match net {
-                IpNet::V4(net) => network.nics[place].addresses4.push(net),
-                IpNet::V6(net) => network.nics[place].addresses6.push(net),
+    /// Asks a person where the host of the running system says nothing.
+    fn typed(&self, target: &Target, error: anyhow::Error) -> anyhow::Result<(HostNetwork, Option<String>)> {
+        let may_ask = target.is_live() && !target.store_is_named() && !self.consent.yes;
+        let Some(answers) = may_ask.then(|| questions::ask(target)).transpose()?.flatten() else {
+            return Err(error);
+        };
+        let network = by_hand(target, &[answers.address], &answers.gateway, &answers.dns)?;
+        Ok((network, None))
+    }
+
+    /// Returns whether the old network works, as far as its gateways tell.
+    fn reached(&self, target: &Target, intent: &Intent) -> Reached {
+        if !target.is_live() || self.consent.dry_run || self.force {
+            return Reached::Unknown;
+        }
+        let answer = || -> anyhow::Result<bool> {
+            let links = links::live(&target.root)?;
+            let gateways = Gateway::in_use(&Live::look()?, intent, &links);
+            let all = gateways.len();
+            Ok(gateway::silent(gateways)?.len() < all)
+        };
+        match answer() {
+            Ok(true) => Reached::Yes,
+            Ok(false) => Reached::Unknown,
+            Err(e) => {
+                tracing::debug!("looking for the gateways in use: {e:#}");
+                Reached::Unknown
             }
         }
-        if let Some(first) = network.nics.first_mut() {
-            for gateway in &self.gateway {
-                match gateway {
-                    IpAddr::V4(via) => first.gateway4 = Some(*via),
-                    IpAddr::V6(via) => first.gateway6 = Some(*via),
-                }
-            }
-            first.dns.clone_from(&self.dns);
-        }
-        Ok(network)
     }
 
     /// Returns after how many seconds the change takes itself back: as asked, else when this session would be lost.
@@ -193,6 +186,48 @@ impl ResetNetworkArgs {
             }
         }
     }
+}
+
+/// Returns the network that a person gives: addresses as `NIC=ADDRESS/LENGTH`, gateways for the NIC named first.
+fn by_hand(
+    target: &Target,
+    addresses: &[String],
+    gateways: &[IpAddr],
+    dns: &[IpAddr],
+) -> anyhow::Result<HostNetwork> {
+    let links = links::live(&target.root)?;
+    let mut network = HostNetwork::default();
+    for text in addresses {
+        let parsed = text.split_once('=').and_then(|(nic, net)| Some((nic, net.parse::<IpNet>().ok()?)));
+        let Some((name, net)) = parsed else {
+            let text = format!("{text:?} is not NIC=ADDRESS/LENGTH");
+            return Err(Trouble::new(text, "for example --address eth0=203.0.113.7/24", Exit::Usage).into());
+        };
+        let mac = links.iter().find(|link| link.name == name).and_then(links::Link::host_mac);
+        let Some(mac) = mac else {
+            let names: Vec<_> = links.iter().filter(|l| l.kind.is_nic()).map(|l| l.name.as_str()).collect();
+            let hint = format!("the NICs are {}; novactl scan-ifaces shows all", names.join(", "));
+            return Err(Trouble::new(format!("no interface is called {name:?}"), hint, Exit::Usage).into());
+        };
+        let place = network.nics.iter().position(|nic| nic.mac == Some(mac)).unwrap_or_else(|| {
+            network.nics.push(from::by_hand(name, mac));
+            network.nics.len() - 1
+        });
+        match net {
+            IpNet::V4(net) => network.nics[place].addresses4.push(net),
+            IpNet::V6(net) => network.nics[place].addresses6.push(net),
+        }
+    }
+    if let Some(first) = network.nics.first_mut() {
+        for gateway in gateways {
+            match gateway {
+                IpAddr::V4(via) => first.gateway4 = Some(*via),
+                IpAddr::V6(via) => first.gateway6 = Some(*via),
+            }
+        }
+        first.dns.extend_from_slice(dns);
+    }
+    Ok(network)
 }
 
 fn of_the_store(target: &Target) -> anyhow::Result<(HostNetwork, Option<String>)> {
@@ -229,13 +264,54 @@ fn refuse_rackconnect(target: &Target) -> anyhow::Result<()> {
     Err(Trouble::new(text, hint, Exit::CannotJudge).into())
 }
 
+/// Whether a gateway of the old network answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    Yes,
+    /// None did, or nobody asked.
+    Unknown,
+}
+
 /// Compares what is up, or on a disk what is configured, with what was meant.
-fn verify(target: &Target, intent: &Intent, backend: &dyn Backend) -> Vec<Finding> {
+fn verify(target: &Target, intent: &Intent, backend: &dyn Backend, old: Reached) -> Vec<Finding> {
     let addresses = |finding: Finding| finding.of("addresses-match-host-data", Topic::Network);
     if !target.is_live() {
         return intent.nics.iter().map(|nic| addresses(configured(target, nic, backend))).collect();
     }
-    settled(intent).unwrap_or_else(|e| vec![addresses(Finding::fail(format!("{e:#}")))])
+    let mut findings = settled(intent).unwrap_or_else(|e| vec![addresses(Finding::fail(format!("{e:#}")))]);
+    if findings.iter().all(|finding| finding.status != Status::Fail) {
+        match gateways(target, intent, old) {
+            Ok(silent) => findings.extend(silent),
+            Err(e) => tracing::warn!("the gateways were not looked for: {e:#}"),
+        }
+    }
+    findings
+}
+
+/// Looks whether somebody answers for the gateways. Where none does, the host's data can still be right: the network
+/// is built after the server, or the provider's filter hides the router. Then the addresses stay, with a warning: what
+/// was there before did not work either. But a network that worked is not given up for one that nobody answers in.
+fn gateways(target: &Target, intent: &Intent, old: Reached) -> anyhow::Result<Vec<Finding>> {
+    let wanted = Gateway::of(intent, &links::live(&target.root)?);
+    let all = wanted.len();
+    let silent = gateway::silent(wanted)?;
+    let is_lost = old == Reached::Yes && silent.len() == all;
+    Ok(silent
+        .into_iter()
+        .map(|Gateway { nic, address, .. }| {
+            let title = format!("nobody on {nic} answers for the gateway {address}");
+            let finding = if is_lost {
+                Finding::fail(title)
+                    .because(
+                        "the old network's gateway answers: it would be given up for one that does not work",
+                    )
+                    .mend("look at the host's data; --force configures it all the same")
+            } else {
+                Finding::warn(title).because("what is beyond it cannot be reached unless it answers later")
+            };
+            finding.about(nic).of("routes-match-host-data", Topic::Network)
+        })
+        .collect())
 }
 
 /// Looks until all is up and stays so, or the time is over: a manager that was told to reload answers first and works

@@ -377,7 +377,10 @@ mod tests {
             [
                 (add.to_owned(), Some("ip address del 192.0.2.7/24 dev eth0".to_owned())),
                 (route.to_owned(), Some("ip -4 route replace default via 10.0.0.1 dev eth0".to_owned())),
-                (del.to_owned(), Some("ip address replace 10.0.0.5/24 dev eth0".to_owned())),
+                (
+                    del.to_owned(),
+                    Some("ip address replace 10.0.0.5/24 dev eth0 broadcast 10.0.0.255".to_owned())
+                ),
             ]
         );
     }
