@@ -342,8 +342,13 @@ END
             test -e 'OLD'
             ! ls /etc/systemd/network/*novactl* /etc/NetworkManager/system-connections/novactl*
             ! grep -r novactl /etc/network
-            # the process that takes it back ends after the last address went
-            timeout 30 sh -c 'while pgrep novactl >/dev/null; do sleep 0.1; done' || true";
+            timeout 20 sh -c 'until grep -rq undone /var/lib/novactl/undo; do sleep 0.1; done'
+            # a manager that was told to reload works afterwards
+            timeout 30 sh -c 'n=0; until [ $n = 20 ]; do
+                sleep 0.1; n=$((n + 1))
+                ip -o address show dev eth0 | grep -q 198.51.100.9 || n=0
+                ip route | grep -q 198.51.100.1 || n=0
+            done'";
         let script = script.replace("BACKEND", running.backend).replace("OLD", running.old);
         let Some(outcome) = running.run(&script) else { return };
         let back = outcome.contains("198.51.100.9/24") && outcome.contains("0.0.0.0/0 via 198.51.100.1");
@@ -388,6 +393,127 @@ fn a_change_whose_program_fails_leaves_the_old_network() {
     let Some(outcome) = IFUPDOWN.run(script) else { return };
     assert!(outcome.contains("198.51.100.9/24") && outcome.contains("10.208.1.9/19"), "{outcome}");
     assert!(!outcome.contains("203.0.113.7"), "{outcome}");
+}
+
+#[test]
+fn a_network_that_worked_is_not_given_up_for_one_whose_gateway_is_silent() {
+    // whose gateways are there, the options, the exit code, the finding, the address afterwards
+    let rows = [
+        ("203.0.113.1/24", "", 0, "", "203.0.113.7/24"),
+        ("", "", 0, "warn", "203.0.113.7/24"),
+        ("198.51.100.1/24", "", 4, "fail", "198.51.100.9/24"),
+        ("198.51.100.1/24", "--force", 0, "warn", "203.0.113.7/24"),
+        ("203.0.113.1/24 198.51.100.1/24", "", 0, "", "203.0.113.7/24"),
+    ];
+    for (routers, option, code, status, address) in rows {
+        let script = format!(
+            "mkdir -p /run/netns
+            ip netns add router
+            ip link set peer0 netns router
+            ip -n router link set peer0 up
+            for router in {routers}; do ip -n router address add $router dev peer0; done
+            code=0; reset {option} --format json >/run/report || code=$?
+            cat /run/report
+            test $code = {code}
+            found=$(tr -d ' \\n' </run/report | grep -o 'status.:.[a-z]*.,.title.:.nobody' | sed 's/^status...\\([a-z]*\\).*/\\1/') || true
+            echo \"found $found\"
+            test \"$found\" = \"{status}\""
+        );
+        let Some(outcome) = IFUPDOWN.run(&script) else { return };
+        assert!(outcome.contains(&format!("\n  {address}\n")), "{routers} {option}: {outcome}");
+    }
+}
+
+#[test]
+fn a_person_on_a_terminal_is_asked_and_control_c_changes_nothing() {
+    let script = "
+        code=0; novactl reset-network --backend ifupdown </dev/null 2>/run/said || code=$?
+        test $code = 3
+        grep -F -e '--address NIC=ADDRESS/LENGTH' /run/said
+        picture() { ip -o address; ip route; cat /etc/network/interfaces /etc/network/interfaces.d/*; }
+        picture >/run/before
+        mkfifo /run/keys
+        start() {
+            : >/run/screen
+            script -qefc 'stty cols 80 rows 24; novactl reset-network --backend ifupdown --revert-after 0' \
+                /run/screen </run/keys >/run/out 2>&1 &
+            terminal=$!
+            exec 3>/run/keys
+        }
+        seen() { timeout 20 sh -c \"until grep -q '$1' /run/screen; do sleep 0.05; done\" || { cat /run/screen; exit 1; }; }
+        delete() { printf '\\177\\177\\177\\177\\177\\177\\177\\177\\177\\177\\177\\177\\177\\177\\177\\177\\177\\177' >&3; }
+
+        start
+        seen 'NIC: .*eth0'; printf '\\r' >&3
+        seen 'Address/length: .*198.51.100.9/24'; printf '\\003' >&3
+        code=0; wait $terminal || code=$?
+        exec 3>&-
+        test $code != 0
+        picture | diff /run/before -
+
+        start
+        seen 'NIC: .*eth0'; printf '\\r' >&3
+        seen 'Address/length: .*198.51.100.9/24'; delete; printf '203.0.113.7\\r' >&3
+        seen 'with its length'; delete; printf '203.0.113.7/24\\r' >&3
+        seen 'Default gateway.*198.51.100.1'; delete; printf '203.0.113.1\\r' >&3
+        seen 'Name servers'; delete; printf '203.0.113.53\\r' >&3
+        seen 'Make this change'; printf y >&3
+        code=0; wait $terminal || code=$?
+        exec 3>&-
+        cat /run/screen
+        test $code = 0
+        grep -F 'nameserver 203.0.113.53' /etc/resolv.conf || test -L /etc/resolv.conf";
+    let Some(outcome) = IFUPDOWN.run(script) else { return };
+    assert!(
+        outcome.starts_with("eth0 52:54:00:a1:00:01\n  0.0.0.0/0 via 203.0.113.1\n  203.0.113.7/24\n"),
+        "{outcome}"
+    );
+}
+
+#[test]
+fn a_read_only_or_full_disk_refuses_and_leaves_nothing() {
+    let spaces = Command::new("unshare").args(["--mount", "true"]).output();
+    if !spaces.is_ok_and(|output| output.status.success()) {
+        println!("skipped: no namespaces without root");
+        return;
+    }
+    let full = |dir: &str| {
+        format!(
+            "cp -a {dir} {dir}.was; mount -t tmpfs -o size=128k tmpfs {dir}; cp -a {dir}.was/. {dir}/; rm -r {dir}.was; dd if=/dev/zero of={dir}/fill bs=4k 2>/dev/null || true"
+        )
+    };
+    let rows = [
+        ("mount --bind . .; cd $PWD; mount -o remount,bind,ro .".to_owned(), "Read-only file system"),
+        (full("etc"), "No space left on device"),
+        (format!("mkdir -p var; {}", full("var")), "No space left on device"),
+    ];
+    for (prepare, why) in rows {
+        for backend in BACKENDS {
+            let guest = Guest::new();
+            fs::create_dir(guest.root().join("var")).unwrap();
+            let command = guest.command(backend.name(), &["--yes"]);
+            let words: Vec<_> = command.get_args().map(|word| word.to_str().unwrap()).collect();
+            let script = format!(
+                "cd {root}; {prepare}; cp -a . {copy}; code=0
+                {novactl} {words} >{said} 2>&1 </dev/null || code=$?
+                cat {said}
+                test $code = 4 || test $code = 3
+                tr -s ' \\n' ' ' <{said} | grep -F '{why}'
+                rm -rf {root}/var/lib 2>/dev/null || true
+                diff -r --no-dereference {copy} {root}",
+                root = guest.root().display(),
+                copy = guest.0.path().join("copy").display(),
+                said = guest.0.path().join("said").display(),
+                novactl = command.get_program().to_str().unwrap(),
+                words = words.join(" "),
+            );
+            let output = Command::new("unshare")
+                .args(["--mount", "--propagation", "private", "sh", "-euc", &script])
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{prepare} {}: {}", backend.name(), self::words(&output));
+        }
+    }
 }
 
 #[test]
