@@ -6,11 +6,13 @@ mod check_xentools;
 mod diagnosis;
 mod doctor;
 mod explain;
+mod questions;
 mod reset_network;
 mod scan_ifaces;
 mod set_password;
 pub mod trouble;
 mod undo;
+mod verification;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

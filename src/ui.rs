@@ -277,6 +277,27 @@ pub fn show_password(password: &Secret) -> io::Result<()> {
     out.flush()
 }
 
+/// Asks for a line on the terminal until `check` has nothing against it; what is there now can be edited. `None`: there
+/// is no terminal to ask on.
+///
+/// # Errors
+/// The terminal cannot be read.
+pub fn ask(
+    question: &str,
+    now: &str,
+    check: impl Fn(&str) -> Result<(), String>,
+) -> anyhow::Result<Option<String>> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(None);
+    }
+    let input = dialoguer::Input::<String>::new()
+        .with_prompt(question)
+        .with_initial_text(visible(now))
+        .allow_empty(true)
+        .validate_with(|text: &String| check(text.trim()));
+    Ok(Some(input.interact_text()?.trim().to_owned()))
+}
+
 /// Says on the standard error what is going on.
 #[expect(clippy::print_stderr, reason = "the one place that writes to it")]
 pub fn progress(volume: Volume, text: &str) {

@@ -110,6 +110,20 @@ fn stanzas_of_the_same_nic_go_and_the_rest_of_the_file_stays() {
 }
 
 #[test]
+fn the_mtu_of_a_retired_stanza_goes_along() {
+    let old = "network:\n  version: 2\n  renderer: networkd\n  ethernets:\n    eth0: {dhcp4: true, mtu: 1400}\n    eth7: {mtu: 9000}\n";
+    let (_, after) = network::rendered("netplan", "null gateways", &[("etc/netplan/50-x.yaml", old)]);
+    let ours = &after["etc/netplan/90-novactl.yaml"];
+    assert_eq!((ours.matches("mtu: ").count(), ours.contains("      mtu: 1400\n")), (1, true), "{ours}");
+    assert!(
+        after["etc/netplan/50-x.yaml"].contains("eth7") && !after["etc/netplan/50-x.yaml"].contains("eth0")
+    );
+    let (before, after) =
+        network::rendered("netplan", "null gateways", &[("etc/netplan/90-novactl.yaml", ours)]);
+    assert_eq!(before, after);
+}
+
+#[test]
 fn a_packages_file_is_hidden_and_one_of_run_is_changed_where_it_is() {
     let text = "network:\n  ethernets:\n    eth0: {dhcp4: true}\n";
     let (before, after) = network::rendered("netplan", "null gateways", &[("lib/netplan/50-x.yaml", text)]);

@@ -10,7 +10,7 @@ use crate::check::{Finding, Status};
 use crate::commands::file::InjectFile;
 use crate::commands::keys::Keys;
 use crate::commands::kms::Activation;
-use crate::commands::network::{Proposal, ResetNetwork};
+use crate::commands::network::{self, Proposal, Reached, ResetNetwork};
 use crate::commands::password::{self, SetPassword, Unlock};
 use crate::commands::{Name, Reply, Request};
 use crate::net::host;
@@ -133,8 +133,9 @@ impl Executor {
             Ok(proposal) => proposal,
             Err(error) => return Ok(Reply::nothing_done(format!("{error:#}"))),
         };
+        let reached = Reached::before(&target, &intent);
         let verify = || {
-            let found = crate::commands::network::verify(&target, &intent, backend);
+            let found = network::verify(&target, &intent, backend, reached);
             match found.into_iter().find(|finding| finding.status == Status::Fail) {
                 Some(bad) => Err(anyhow!("{}", bad.title)),
                 None => Ok(()),

@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 
 use super::change::{self, Consent, Request, now};
 use super::trouble::{self, Trouble};
+use super::verification::Broken;
 use super::{Global, say, undo};
 use crate::agent::{self, Executor, Place, install, log};
 use crate::check::{self, Finding, Limits, Selection};
@@ -162,6 +163,7 @@ impl Install {
         let request = Request {
             plan: install::plan(&target, install::own_program()?)?,
             verify: &|_| look_again(global),
+            broken: Broken::default(),
             findings: Vec::new(),
             interfaces: None,
             revert_after: None,

@@ -12,6 +12,7 @@ use super::Global;
 use super::diagnosis::{TargetFacts, write_finding};
 use super::trouble::{self, Trouble};
 use super::undo;
+use super::verification::Broken;
 use crate::check::{Finding, Status};
 use crate::plan::journal::{self, Journal, Turn};
 use crate::plan::{self, ApplyError, Change, Edits, Interrupt, Plan};
@@ -38,8 +39,10 @@ pub(super) struct Consent {
 pub(super) struct Request<'a> {
     /// The change.
     pub(super) plan: Plan,
-    /// Looks again when it is made; a `fail` takes it back.
+    /// Looks again when it is made; a `fail` takes it back, unless it is the rest of what was broken.
     pub(super) verify: &'a dyn Fn(&Target) -> Vec<Finding>,
+    /// What `verify` would have said before the change.
+    pub(super) broken: Broken,
     /// Findings to report whatever happens.
     pub(super) findings: Vec<Finding>,
     /// What the network is to become; `reset-network` only.
@@ -82,7 +85,15 @@ struct PlanFacts {
 #[derive(Debug, Serialize)]
 struct Verified {
     id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
     status: Status,
+}
+
+impl Verified {
+    fn of(finding: &Finding) -> Self {
+        Self { id: finding.id.to_owned(), subject: finding.subject.clone(), status: finding.status }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -174,7 +185,7 @@ pub(super) fn carry_out(
     };
     report.journal = Some(applied.record().id.clone());
     let found = (request.verify)(target);
-    report.verified = found.iter().map(|f| Verified { id: f.id.to_owned(), status: f.status }).collect();
+    report.verified = found.iter().map(Verified::of).collect();
     if interrupt.is_set() {
         let error = applied.take_back(anyhow!("interrupted"));
         return report.failed(if matches!(error, ApplyError::RolledBack(_)) {
@@ -183,11 +194,16 @@ pub(super) fn carry_out(
             error
         });
     }
-    if let Some(bad) = found.into_iter().find(|f| f.status == Status::Fail) {
+    let verdict = request.broken.judge(&found);
+    if let Some(bad) = verdict.bad {
         let cause = anyhow!("it did not verify: {}: {}", bad.id, bad.title);
         report.findings.push(bad);
         return report.failed(applied.take_back(cause));
     }
+    report.left.extend(verdict.left.iter().map(left_over));
+    let is_new = |f: &Finding| !report.findings.iter().any(|g| (g.id, &g.subject) == (f.id, &f.subject));
+    let warned: Vec<_> = found.into_iter().filter(|f| f.status == Status::Warn && is_new(f)).collect();
+    report.findings.extend(warned);
     if let Some(seconds) = request.revert_after
         && let Err(e) = revert::arm(&target.root, &applied.record().id, seconds)
     {
@@ -197,6 +213,11 @@ pub(super) fn carry_out(
     report.revert_after_s = request.revert_after;
     report.result = Outcome::Applied;
     Ok(report)
+}
+
+/// Says in a line what is still wrong.
+pub(super) fn left_over(finding: &Finding) -> String {
+    format!("{}: {}", finding.id, finding.title)
 }
 
 /// Seconds since 1970.
@@ -289,6 +310,9 @@ impl Report for ChangeReport {
             self.write_plan(ui)?;
         }
         let (status, word, rest) = match self.result {
+            Outcome::Applied if !self.left.is_empty() => {
+                (Status::Warn, "DONE", "made and verified; something is left".to_owned())
+            }
             Outcome::Applied => (Status::Ok, "DONE", "made and verified".to_owned()),
             Outcome::NothingToDo if !self.left.is_empty() => {
                 (Status::Warn, "NOTHING TO DO", "what is wrong has to be mended by hand".to_owned())

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::change::{self, Consent, Request};
 use super::diagnosis::{self, Diagnosis};
 use super::trouble::{self, Trouble};
+use super::verification::Broken;
 use super::{Global, say};
 use crate::check::{self, Check, Finding, Limits, Selection, Status, Strictness, Topic};
 use crate::plan::Plan;
@@ -103,7 +104,7 @@ impl Doctor {
         let by_hand = |f: &&Finding| f.status == Status::Fail && !ids.iter().any(|id| id == f.id);
         for finding in findings.iter().filter(by_hand) {
             if !left.iter().any(|line| line.starts_with(&format!("{}: ", finding.id))) {
-                left.push(format!("{}: {}", finding.id, finding.title));
+                left.push(change::left_over(finding));
             }
         }
         // a session that a new network could cut off gets its old one back
@@ -121,6 +122,7 @@ impl Doctor {
         let request = Request {
             plan,
             verify: if ids.is_empty() { &|_| Vec::new() } else { &verify },
+            broken: Broken::of(&findings),
             findings: findings.into_iter().filter(diagnosis::matters).collect(),
             interfaces: None,
             revert_after,

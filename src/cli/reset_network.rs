@@ -8,10 +8,12 @@ use clap::Args;
 use ipnet::IpNet;
 
 use super::change::{self, Consent, Request};
+use super::questions;
 use super::trouble::Trouble;
+use super::verification::Broken;
 use super::{Global, say};
 use crate::check::{self, Status};
-use crate::commands::network::{Proposal, ResetNetwork, verify};
+use crate::commands::network::{Proposal, Reached, ResetNetwork, verify};
 use crate::net::backend::BACKENDS;
 use crate::net::host::{self, HostNetwork};
 use crate::net::intent::Intent;
@@ -58,7 +60,7 @@ pub struct ResetNetworkArgs {
     /// Take the change back after SECONDS unless it is kept; 0 never does
     #[arg(long, value_name = "SECONDS")]
     revert_after: Option<u64>,
-    /// Also on a server under RackConnect v2 automation
+    /// Also under RackConnect v2 automation, or to a gateway that is silent
     #[arg(long)]
     force: bool,
     /// How far it may go.
@@ -81,9 +83,15 @@ impl ResetNetworkArgs {
         let request = ResetNetwork { network, hostname, backend: self.backend.clone() };
         let Proposal { plan, intent, backend, findings } = request.propose(&target)?;
         let revert_after = self.revert_after(&target, &intent);
+        let reached = if self.force || self.consent.dry_run {
+            Reached::Unknown
+        } else {
+            Reached::before(&target, &intent)
+        };
         let mut request = Request {
             plan,
-            verify: &|target| verify(target, &intent, backend),
+            verify: &|target| verify(target, &intent, backend, reached),
+            broken: Broken::default(),
             findings,
             interfaces: Some(shown(&intent)?),
             revert_after,
@@ -104,7 +112,7 @@ impl ResetNetworkArgs {
     /// Returns what the NICs are to have, and the host name.
     fn wanted(&self, target: &Target) -> anyhow::Result<(HostNetwork, Option<String>)> {
         if !self.address.is_empty() {
-            return Ok((self.by_hand(target)?, None));
+            return Ok((by_hand(target, &self.address, &self.gateway, &self.dns)?, None));
         }
         match self.from.as_deref() {
             Some("config-drive") => Ok((crate::net::drive::read(target)?, None)),
@@ -115,49 +123,18 @@ impl ResetNetworkArgs {
                 let text = here.read(&path)?;
                 Ok((from::json(&text, file)?, None))
             }
-            None => of_the_store(target),
+            None => of_the_store(target).or_else(|error| self.typed(target, error)),
         }
     }
 
-    fn by_hand(&self, target: &Target) -> anyhow::Result<HostNetwork> {
-        let links = links::live(&target.root)?;
-        let mut network = HostNetwork::default();
-        for text in &self.address {
-            let parsed = text.split_once('=').and_then(|(nic, net)| Some((nic, net.parse::<IpNet>().ok()?)));
-            let Some((name, net)) = parsed else {
-                let text = format!("{text:?} is not NIC=ADDRESS/LENGTH");
-                return Err(
-                    Trouble::new(text, "for example --address eth0=203.0.113.7/24", Exit::Usage).into()
-                );
-            };
-            let mac = links.iter().find(|link| link.name == name).and_then(links::Link::host_mac);
-            let Some(mac) = mac else {
-                let names: Vec<_> =
-                    links.iter().filter(|l| l.kind.is_nic()).map(|l| l.name.as_str()).collect();
-                let hint = format!("the NICs are {}; novactl scan-ifaces shows all", names.join(", "));
-                return Err(
-                    Trouble::new(format!("no interface is called {name:?}"), hint, Exit::Usage).into()
-                );
-            };
-            let place = network.nics.iter().position(|nic| nic.mac == Some(mac)).unwrap_or_else(|| {
-                network.nics.push(from::by_hand(name, mac));
-                network.nics.len() - 1
-            });
-            match net {
-                IpNet::V4(net) => network.nics[place].addresses4.push(net),
-                IpNet::V6(net) => network.nics[place].addresses6.push(net),
-            }
-        }
-        if let Some(first) = network.nics.first_mut() {
-            for gateway in &self.gateway {
-                match gateway {
-                    IpAddr::V4(via) => first.gateway4 = Some(*via),
-                    IpAddr::V6(via) => first.gateway6 = Some(*via),
-                }
-            }
-            first.dns.clone_from(&self.dns);
-        }
-        Ok(network)
+    /// Asks a person where the host of the running system says nothing.
+    fn typed(&self, target: &Target, error: anyhow::Error) -> anyhow::Result<(HostNetwork, Option<String>)> {
+        let may_ask = target.is_live() && !target.store_is_named() && !self.consent.yes;
+        let Some(answers) = may_ask.then(|| questions::ask(target)).transpose()?.flatten() else {
+            return Err(error);
+        };
+        let network = by_hand(target, &[answers.address], &answers.gateway, &answers.dns)?;
+        Ok((network, None))
     }
 
     /// Returns after how many seconds the change takes itself back: as asked, else when this session would be lost.
@@ -184,6 +161,48 @@ impl ResetNetworkArgs {
             }
         }
     }
+}
+
+/// Returns the network that a person gives: addresses as `NIC=ADDRESS/LENGTH`, gateways for the NIC named first.
+fn by_hand(
+    target: &Target,
+    addresses: &[String],
+    gateways: &[IpAddr],
+    dns: &[IpAddr],
+) -> anyhow::Result<HostNetwork> {
+    let links = links::live(&target.root)?;
+    let mut network = HostNetwork::default();
+    for text in addresses {
+        let parsed = text.split_once('=').and_then(|(nic, net)| Some((nic, net.parse::<IpNet>().ok()?)));
+        let Some((name, net)) = parsed else {
+            let text = format!("{text:?} is not NIC=ADDRESS/LENGTH");
+            return Err(Trouble::new(text, "for example --address eth0=203.0.113.7/24", Exit::Usage).into());
+        };
+        let mac = links.iter().find(|link| link.name == name).and_then(links::Link::host_mac);
+        let Some(mac) = mac else {
+            let names: Vec<_> = links.iter().filter(|l| l.kind.is_nic()).map(|l| l.name.as_str()).collect();
+            let hint = format!("the NICs are {}; novactl scan-ifaces shows all", names.join(", "));
+            return Err(Trouble::new(format!("no interface is called {name:?}"), hint, Exit::Usage).into());
+        };
+        let place = network.nics.iter().position(|nic| nic.mac == Some(mac)).unwrap_or_else(|| {
+            network.nics.push(from::by_hand(name, mac));
+            network.nics.len() - 1
+        });
+        match net {
+            IpNet::V4(net) => network.nics[place].addresses4.push(net),
+            IpNet::V6(net) => network.nics[place].addresses6.push(net),
+        }
+    }
+    if let Some(first) = network.nics.first_mut() {
+        for gateway in gateways {
+            match gateway {
+                IpAddr::V4(via) => first.gateway4 = Some(*via),
+                IpAddr::V6(via) => first.gateway6 = Some(*via),
+            }
+        }
+        first.dns.extend_from_slice(dns);
+    }
+    Ok(network)
 }
 
 fn of_the_store(target: &Target) -> anyhow::Result<(HostNetwork, Option<String>)> {

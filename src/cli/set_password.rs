@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::change::{self, Consent, Request};
 use super::diagnosis;
 use super::trouble::Trouble;
+use super::verification::Broken;
 use super::{Global, say};
 use crate::check::{self, Finding, Limits, Selection, Topic};
 use crate::commands::password::{self, LENGTH_MAX, Proposal, SetPassword, Unlock};
@@ -69,6 +70,7 @@ impl SetPasswordArgs {
         let change = Request {
             plan,
             verify: &|target| vec![verify(target, &request)],
+            broken: Broken::default(),
             findings,
             interfaces: None,
             revert_after: None,

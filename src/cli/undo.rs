@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::change::{self, ChangeReport, Consent, Request};
 use super::trouble::Trouble;
+use super::verification::Broken;
 use super::{Global, say};
 use crate::plan::journal::{self, Journal, Record, State, Turn};
 use crate::plan::{self, Edits};
@@ -127,6 +128,7 @@ pub(super) fn take_back(
     let request = Request {
         plan: plan::undo(&target.root, &record, edits)?,
         verify: &|_| Vec::new(),
+        broken: Broken::default(),
         findings: Vec::new(),
         interfaces: None,
         revert_after: None,

@@ -17,7 +17,7 @@ use crate::plan::Plan;
 use crate::root::{FileNode, Node, Root};
 use crate::target::Target;
 
-pub use verify::verify;
+pub use verify::{Reached, verify};
 
 /// What is to be configured.
 #[derive(Debug, Clone)]

@@ -21,7 +21,7 @@ use std::net::IpAddr;
 use anyhow::{Result, bail};
 
 use super::intent::{Family, Intent, Nic, NicIntent};
-use super::{Mac, links};
+use super::links;
 use crate::exec::Cmd;
 use crate::plan::FileChange;
 use crate::root::Root;
@@ -136,15 +136,16 @@ pub fn in_charge(target: &Target) -> Result<Vec<(&'static dyn Backend, Claim)>> 
     Ok(claims)
 }
 
-/// Returns the MACs of the links that exist; none where nothing says which do. What we wrote for one of these stays
+/// Returns the links that exist and have a MAC; none where nothing says which do. What we wrote for one of these stays
 /// when the host's record of it is missing just now; what we wrote for others is stale.
 ///
 /// # Errors
 /// The kernel gives no list, or the record of a mounted root cannot be read.
-fn present(target: &Target) -> Result<Vec<Mac>> {
+fn present(target: &Target) -> Result<Vec<Nic>> {
     let links =
         if target.is_live() { Some(links::live(&target.root)?) } else { links::recorded(&target.root)? };
-    Ok(links.unwrap_or_default().iter().filter_map(links::Link::host_mac).collect())
+    let nic = |link: links::Link| Some(Nic { mac: link.host_mac()?, name: link.name });
+    Ok(links.unwrap_or_default().into_iter().filter_map(nic).collect())
 }
 
 /// Returns the next hops that are in no prefix of their NIC, each once, for formats without a word for that: there they

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::accounts;
 use super::journal::{self, FileRecord, Journal, NodeRecord, Record, State};
 use super::{FileChange, LiveStep, Plan, Prepared};
-use crate::exec::Cmd;
+use crate::exec::{self, Cmd};
 use crate::root::{Node, Root};
 use crate::target::Target;
 
@@ -310,8 +310,9 @@ fn put_back(root: &Root, record: &Record, runs: Runs) -> Vec<String> {
     }
     if runs == Runs::Yes {
         let back = record.steps.iter().rev().filter_map(|step| step.back.as_ref());
-        for cmd in back.chain(&record.activate) {
-            if let Err(e) = run(cmd) {
+        let back = back.map(|cmd| (cmd, run_back(cmd)));
+        for (cmd, ran) in back.chain(record.activate.iter().map(|cmd| (cmd, run(cmd)))) {
+            if let Err(e) = ran {
                 left.push(format!("{e:#}: run {} by hand", cmd.argv().join(" ")));
             }
         }
@@ -319,12 +320,35 @@ fn put_back(root: &Root, record: &Record, runs: Runs) -> Vec<String> {
     left
 }
 
+/// Takes a step back. One that had not been made, because it failed or we were killed before it, leaves nothing to take
+/// back: that is no failure.
+fn run_back(cmd: &Cmd) -> Result<()> {
+    // what iproute2 says of a route and of an address that are not there; the last from Linux 6.8 on
+    const NOT_THERE: [&str; 3] = [
+        "RTNETLINK answers: No such process",
+        "RTNETLINK answers: Cannot assign requested address",
+        "ddress not found",
+    ];
+    let output = cmd.output()?.with_context(|| missing(cmd))?;
+    if NOT_THERE.iter().any(|words| output.stderr.contains(words)) {
+        return Ok(());
+    }
+    judged(cmd, &output)
+}
+
 fn run(cmd: &Cmd) -> Result<()> {
-    let line = cmd.argv().join(" ");
-    let Some(output) = cmd.output()? else { bail!("running {line}: the program is not installed") };
+    judged(cmd, &cmd.output()?.with_context(|| missing(cmd))?)
+}
+
+fn missing(cmd: &Cmd) -> String {
+    format!("running {}: the program is not installed", cmd.argv().join(" "))
+}
+
+fn judged(cmd: &Cmd, output: &exec::Output) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }
+    let line = cmd.argv().join(" ");
     let said = if output.stderr.trim().is_empty() { &output.stdout } else { &output.stderr };
     let tail: Vec<_> = said.trim().lines().rev().take(3).collect();
     let tail: Vec<_> = tail.into_iter().rev().collect();

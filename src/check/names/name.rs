@@ -136,7 +136,7 @@ fn without_prefix(name: &str) -> Result<String> {
 }
 
 fn named(target: &Target, name: &str) -> Result<Plan> {
-    let (files, steps) = hostname::set(target, name)?;
+    let (files, steps) = hostname::set(target, name, &[])?;
     Ok(Plan { verb: "fix", title: format!("call the server {name}"), files, steps, ..Plan::default() })
 }
 

@@ -1,6 +1,7 @@
 //! resolv.conf, where no program writes it: the name servers of all NICs, in the place of those that it names.
 //!
-//! A link is somebody's (systemd-resolved, resolvconf, NetworkManager) and is left alone.
+//! A link is somebody's (systemd-resolved, resolvconf, NetworkManager) and is left alone. What else the file says
+//! (`search`, `options`) stays.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -8,8 +9,10 @@ use std::net::IpAddr;
 use anyhow::Result;
 
 use super::super::intent::Intent;
+use crate::facts::init::Enabled;
 use crate::plan::FileChange;
 use crate::root::Root;
+use crate::target::Target;
 
 const PATH: &str = "etc/resolv.conf";
 
@@ -40,6 +43,23 @@ pub(super) fn with_servers_of(intent: &Intent, root: &Root) -> Result<Option<Fil
         let _ = writeln!(text, "nameserver {server}");
     }
     Ok(Some(FileChange::write(PATH, text)))
+}
+
+/// Returns the change where networkd has nobody to give the servers to.
+///
+/// # Errors
+/// A file cannot be read.
+pub(super) fn without_resolved(intent: &Intent, target: &Target) -> Result<Option<FileChange>> {
+    if target.root.find_program("resolvconf").is_some() {
+        return Ok(None);
+    }
+    for keeper in ["systemd-resolved", "NetworkManager"] {
+        let service = target.services().named(&target.root, keeper)?;
+        if service.is_some_and(|service| matches!(service.enabled, Enabled::Yes(_))) {
+            return Ok(None);
+        }
+    }
+    with_servers_of(intent, &target.root)
 }
 
 /// Returns what the file names.
