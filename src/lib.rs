@@ -14,6 +14,7 @@
 pub mod check;
 pub mod cli;
 pub mod commands;
+pub mod disk;
 pub mod exec;
 pub mod facts;
 pub mod net;
