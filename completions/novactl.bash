@@ -65,13 +65,17 @@ _novactl() {
 
     case "${cmd}" in
         novactl)
-            opts="-v -q -h -V --root --xenstore --format --color --verbose --quiet --help --version doctor check-xentools scan-ifaces reset-network explain undo help"
+            opts="-v -q -h -V --root --disk --xenstore --format --color --verbose --quiet --help --version doctor check-xentools scan-ifaces reset-network explain undo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -95,13 +99,17 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__check__subcmd__xentools)
-            opts="-v -q -h --strict --root --xenstore --format --color --verbose --quiet --help"
+            opts="-v -q -h --strict --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -125,7 +133,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__doctor)
-            opts="-y -v -q -h --list --only --skip --topic --strict --no-probe --fix --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            opts="-y -v -q -h --list --only --skip --topic --strict --no-probe --fix --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -144,6 +152,10 @@ _novactl() {
                     return 0
                     ;;
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -167,13 +179,17 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__explain)
-            opts="-v -q -h --root --xenstore --format --color --verbose --quiet --help"
+            opts="-v -q -h --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -309,7 +325,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__reset__subcmd__network)
-            opts="-y -v -q -h --from --address --gateway --dns --backend --revert-after --force --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            opts="-y -v -q -h --from --address --gateway --dns --backend --revert-after --force --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -343,6 +359,10 @@ _novactl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --disk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --xenstore)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -363,13 +383,17 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__scan__subcmd__ifaces)
-            opts="-v -q -h --root --xenstore --format --color --verbose --quiet --help"
+            opts="-v -q -h --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -393,7 +417,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__undo)
-            opts="-y -v -q -h --list --keep --force --unless-kept --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            opts="-y -v -q -h --list --keep --force --unless-kept --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -404,6 +428,10 @@ _novactl() {
                     return 0
                     ;;
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

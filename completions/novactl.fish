@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_novactl_global_optspecs
-    string join \n root= xenstore= format= color= v/verbose q/quiet h/help V/version
+    string join \n root= disk= xenstore= format= color= v/verbose q/quiet h/help V/version
 end
 
 function __fish_novactl_needs_command
@@ -25,6 +25,7 @@ function __fish_novactl_using_subcommand
 end
 
 complete -c novactl -n "__fish_novactl_needs_command" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_needs_command" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_needs_command" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_needs_command" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -56,6 +57,7 @@ cloud-init\t'cloud-init, beside the agent or instead of it'
 image\t'The disk and what an image of it carries on'
 registration\t'Subscription, clock, SELinux'"
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -73,6 +75,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s v -l verbose 
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -85,6 +88,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -s v -l 
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -106,6 +110,7 @@ ifcfg\t''
 ifupdown\t''"
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l revert-after -d 'Take the change back after SECONDS unless it is kept; 0 never does' -r
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -120,6 +125,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s v -l v
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand explain" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -132,6 +138,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand explain" -s q -l quiet -
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l unless-kept -d 'Wait SECONDS, then take ID back unless it was kept: the process behind --revert-after' -r
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand undo" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'

@@ -493,6 +493,10 @@ fn fsck(image: &Image, volume: &Volume) -> Vec<Vec<String>> {
         all.push(argv(&["vgchange", "-an", group]));
         return all;
     }
+    if volume.number.is_none() && !image.is_copy() {
+        // fsck takes a file, and mount finds a loop device for one
+        return check(&path);
+    }
     let part = |disk: &str| volume.number.map_or(disk.to_owned(), |number| format!("{disk}p{number}"));
     let (attach, device, detach) = if image.is_copy() {
         (

@@ -196,7 +196,7 @@ fn tokens(text: &str) -> Vec<Token> {
         rest = match first {
             '#' => rest.split_once('\n').map_or("", |(_, rest)| rest),
             '"' => {
-                let (word, behind) = rest[1..].split_once('"').unwrap_or((&rest[1..], ""));
+                let (word, behind) = quoted(&rest[1..]);
                 tokens.push(Token::Word(word.to_owned()));
                 behind
             }
@@ -214,6 +214,19 @@ fn tokens(text: &str) -> Vec<Token> {
         };
     }
     tokens
+}
+
+/// Splits at the quote that ends a string: one behind a backslash does not. The words that matter have none.
+fn quoted(text: &str) -> (&str, &str) {
+    let mut is_escaped = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            '"' if !is_escaped => return (&text[..at], &text[at + 1..]),
+            '\\' => is_escaped = !is_escaped,
+            _ => is_escaped = false,
+        }
+    }
+    (text, "")
 }
 
 fn parse(tokens: &mut std::vec::IntoIter<Token>, depth: usize) -> Option<Item> {
@@ -280,10 +293,11 @@ segment1 { extent_count = 1 type = "striped" stripe_count = 1 stripes = ["pv1", 
 thin { segment_count = 1
 segment1 { extent_count = 1 type = "thin" } }
 huge { segment_count = 1
-segment1 { extent_count = 99999999999999 type = "striped" stripe_count = 1 stripes = ["pv0", 0] } }
+segment1 { extent_count = 9999999 type = "striped" stripe_count = 1 stripes = ["pv0", 0] } }
 }
 }
 contents = "Text Format Volume Group"
+description = "vgcreate --config 'filter = [ \"r|.*|\" ]'"
 "#;
 
     #[test]

@@ -70,7 +70,9 @@ fn entries(sector: &[u8]) -> impl Iterator<Item = Entry> + '_ {
 
 fn mbr(disk: &Bytes, sector: &[u8]) -> Result<Option<Vec<Partition>>> {
     // the boot sector of a FAT or NTFS file system ends in the same two bytes, and has code where the table would be
-    if entries(sector).any(|entry| entry.status & 0x7f != 0) {
+    let is_boot_sector =
+        sector[3..11] == *b"NTFS    " || sector[54..57] == *b"FAT" || sector[82..85] == *b"FAT";
+    if is_boot_sector || entries(sector).any(|entry| entry.status & 0x7f != 0) {
         return Ok(None);
     }
     let signature = le32(sector, 440);
