@@ -451,6 +451,39 @@ fn wrong_use_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_block_device_is_looked_at_as_a_whole_and_by_its_partitions() {
+    let Some(lab) = Lab::new() else { return };
+    lab.volume("whole.img", "ext4");
+    partitioned(&lab, "disk.img");
+    for (image, count) in [("whole.img", 1), ("disk.img", 3)] {
+        let losetup =
+            Command::new("/usr/sbin/losetup").args(["--find", "--show"]).arg(lab.path(image)).output();
+        let device = String::from_utf8(losetup.unwrap().stdout).unwrap().trim().to_owned();
+        let target = lab.looked_at(&device);
+        assert_eq!((&target["disk"]["format"], volumes(&target).len()), (&"device".into(), count), "{image}");
+        assert_code(&lab.change(&device), 0, image);
+        assert_code(&lab.undo(&device), 0, image);
+        let detached = Command::new("/usr/sbin/losetup").args(["-d", &device]).status().unwrap();
+        assert!(detached.success(), "{image}");
+        lab.wait_for("nothing is attached", |lab| lab.loops().is_empty());
+    }
+    lab.assert_nothing_is_left();
+}
+
+#[test]
+fn a_file_system_that_was_a_root_is_told_from_a_data_volume() {
+    let Some(lab) = Lab::new() else { return };
+    lab.volume("a.img", "ext4");
+    let path = lab.path("a.img");
+    for (place, was_root) in [("/", true), ("/srv/data", false)] {
+        let tune = Command::new("/usr/sbin/tune2fs").args(["-M", place]).arg(&path).output().unwrap();
+        assert!(tune.status.success(), "{}", said(&tune));
+        assert_eq!(novactl::disk::was_a_root(path.to_str().unwrap()), was_root, "{place}");
+    }
+    assert!(!novactl::disk::was_a_root("/dev/null"));
+}
+
+#[test]
 fn the_disk_of_the_running_system_is_refused() {
     let Some(_lab) = Lab::new() else { return };
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -514,9 +547,9 @@ fn a_full_disk_is_left_as_it_was() {
     let Some(lab) = Lab::new() else { return };
     std::fs::write(lab.tree().join("filler"), vec![1; 40 << 20]).unwrap();
     lab.images(&["volume", "a.img", "50M", "ext4", "tree", "root"]);
-    // the rest goes as well
+    // what is left of blocks and inodes goes as well
     lab.images(&["mount", "a.img", "0", "tree/boot", "rw"]);
-    let script = "cat /dev/zero > fill 2>/dev/null; sync -f .";
+    let script = "cat /dev/zero > fill 2>/dev/null; seq 50000 | xargs touch 2>/dev/null; sync -f .";
     Command::new("sh").args(["-c", script]).current_dir(lab.tree().join("boot")).status().unwrap();
     assert!(Command::new("umount").arg(lab.tree().join("boot")).status().unwrap().success());
     let before = lab.read("a.img", 0, "etc/network/interfaces");

@@ -3,12 +3,9 @@
 //! An fstab is data of the disk. What it names is looked for among the volumes of that disk and nowhere else: no
 //! device, directory or share of this machine is ever mounted because an fstab says so.
 
-use std::path::Path;
-
 use anyhow::Result;
 
-use super::Volume;
-use super::superblock::Kind;
+use super::volume::Volume;
 use crate::root::Root;
 
 /// What is mounted: where configuration, logs, programs, kernels and accounts are.
@@ -30,7 +27,7 @@ impl Entry {
     /// Returns the btrfs subvolume that it names.
     pub(super) fn subvolume(&self) -> Option<&str> {
         let named = self.options.iter().find_map(|option| option.strip_prefix("subvol="))?;
-        let is_plain = !named.contains(',') && !named.split('/').any(|part| part == "..");
+        let is_plain = !named.contains([',', '"']) && !named.split('/').any(|part| part == "..");
         is_plain.then_some(named)
     }
 }
@@ -132,21 +129,6 @@ fn partition(name: &str) -> Option<(&str, u32)> {
     // nvme0n1p2
     let short = disk.strip_suffix('p').filter(|disk| disk.ends_with(|c: char| c.is_ascii_digit()));
     Some((short.unwrap_or(disk), number))
-}
-
-/// The subvolumes in which distributions put the root when it is not the default one.
-pub(super) const BTRFS_ROOTS: [&str; 3] = ["@", "root", "@rootfs"];
-
-/// Whether a mounted tree is a system: it has accounts or mounts, and programs or a directory for them.
-pub(super) fn is_system(at: &Path) -> bool {
-    let Ok(root) = Root::open(at) else { return false };
-    let has = |path: &str| matches!(root.lstat_opt(path), Ok(Some(_)));
-    (has("etc/passwd") || has("etc/fstab")) && (has("usr") || has("bin") || has("sbin"))
-}
-
-/// Whether subvolumes are tried.
-pub(super) fn has_subvolumes(kind: Kind) -> bool {
-    kind == Kind::Btrfs
 }
 
 #[cfg(test)]

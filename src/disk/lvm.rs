@@ -121,13 +121,19 @@ fn volumes(uuid: &str, text: &str, size: u64) -> Option<Vec<LogicalVolume>> {
     let (this, pv) = this?;
     let ground = Ground { name: this, start: pv.number("pe_start")?, extent_size, size };
     let all = items.section("logical_volumes").into_iter().flatten();
+    // what lvm(8) allows in a name; these become words of a command
+    let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "+_.-".contains(c));
+    if !is_name(group) {
+        return None;
+    }
     Some(
-        all.map(|(name, volume)| LogicalVolume {
-            group: group.clone(),
-            name: name.clone(),
-            extent: ground.extent(volume),
-        })
-        .collect(),
+        all.filter(|(name, _)| is_name(name))
+            .map(|(name, volume)| LogicalVolume {
+                group: group.clone(),
+                name: name.clone(),
+                extent: ground.extent(volume),
+            })
+            .collect(),
     )
 }
 
