@@ -219,6 +219,24 @@ fn every_file_system_is_looked_at_changed_and_changed_back() {
 }
 
 #[test]
+fn the_same_xfs_mounted_as_on_a_rescue_system_does_no_harm() {
+    let Some(lab) = Lab::new() else { return };
+    lab.volume("template.img", "xfs");
+    std::fs::copy(lab.path("template.img"), lab.path("a.img")).unwrap();
+    std::fs::create_dir(lab.path("own")).unwrap();
+    lab.images(&["mount", "template.img", "0", "own", "rw"]);
+    let target = lab.looked_at("a.img");
+    let change = lab.change("a.img");
+    let template = std::fs::read_to_string(lab.path("own/etc/network/interfaces")).unwrap();
+    assert!(Command::new("umount").arg(lab.path("own")).status().unwrap().success());
+    assert_eq!(target["hostname"], "web01");
+    assert_code(&change, 0, "the other one");
+    assert!(!template.contains("104.130.4.72"), "{template}");
+    assert!(lab.read("a.img", 0, "etc/network/interfaces").contains("104.130.4.72"));
+    lab.assert_nothing_is_left();
+}
+
+#[test]
 fn a_root_in_a_btrfs_subvolume_is_found() {
     let Some(lab) = Lab::new() else { return };
     lab.volume("a.img", "btrfs-root");
@@ -524,15 +542,23 @@ fn a_hostile_image_leads_nowhere() {
     symlink("/../../../../../etc", tree.join("boot")).unwrap();
     lab.write(
         "etc/fstab",
-        "/dev/vda /home ext4\n/dev/loop0 /opt ext4\n/etc /srv none bind\nLABEL=root /var ext4\nLABEL=root /boot ext4\n\
+        "/dev/vda /home ext4\n/dev/loop0 /opt ext4\n/etc /srv none bind\nLABEL=evil /var ext4\nLABEL=evil /boot ext4\n\
          nas:/x /root nfs\nLABEL=root /usr/../../tmp ext4\n",
     );
     for dir in ["home", "opt", "srv", "root"] {
         std::fs::create_dir(tree.join(dir)).unwrap();
     }
-    lab.volume("a.img", "ext4");
+    lab.volume("root.img", "ext4");
+    std::fs::create_dir(lab.path("evil")).unwrap();
+    std::fs::write(lab.path("evil/passwd"), "x").unwrap();
+    lab.images(&["volume", "evil.img", "20M", "ext4", "evil", "evil"]);
+    let table = ["mklabel", "gpt", "mkpart", "a", "1MiB", "65MiB", "mkpart", "b", "66MiB", "86MiB"];
+    lab.images(&[&["parted", "a.img", "90M"], &table[..]].concat());
+    lab.images(&["put", "a.img", "1", "root.img"]);
+    lab.images(&["put", "a.img", "66", "evil.img"]);
     let target = lab.looked_at("a.img");
-    assert_eq!(volumes(&target), expected(&[("whole disk", "ext4", "/")]));
+    // nothing is mounted over a link
+    assert_eq!(volumes(&target), expected(&[("partition 1", "ext4", "/"), ("partition 2", "ext4", "-")]));
     let all = said(&lab.run(&["doctor", "-v", "--disk", "a.img"]));
     assert!(!all.contains("CANARY") && !target.to_string().contains("CANARY"), "{all}");
     let change = lab.change("a.img");
