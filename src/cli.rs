@@ -129,7 +129,9 @@ impl Global {
             return Ok(Arc::clone(disk));
         }
         let disk = Disk::open(path, &|text| ui::progress(self.volume(), text)).map_err(trouble::no_disk)?;
-        if self.volume() == Volume::Verbose {
+        // which of two systems is looked at has to be known before it is changed
+        let has_rival = disk.facts().volumes.iter().any(|volume| volume.is_rival);
+        if self.volume() == Volume::Verbose || has_rival {
             for volume in &disk.facts().volumes {
                 ui::progress(self.volume(), &volume.words());
             }

@@ -319,6 +319,28 @@ fn the_partitions_of_a_gpt_are_found_and_one_that_cannot_be_mounted_is_named() {
 }
 
 #[test]
+fn of_two_systems_the_larger_is_chosen_and_that_is_said() {
+    let Some(lab) = Lab::new() else { return };
+    lab.images(&["volume", "small.img", "20M", "ext4", "tree", "small"]);
+    lab.write("etc/hostname", "large\n");
+    lab.volume("large.img", "ext4");
+    let table = ["mklabel", "gpt", "mkpart", "a", "1MiB", "21MiB", "mkpart", "b", "22MiB", "86MiB"];
+    lab.images(&[&["parted", "two.img", "90M"], &table[..]].concat());
+    lab.images(&["put", "two.img", "1", "small.img"]);
+    lab.images(&["put", "two.img", "22", "large.img"]);
+    let output = lab.run(&["scan-ifaces", "--disk", "two.img", "--format", "json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["target"]["hostname"], "large");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        stderr,
+        "partition 1 (ext4, 20.0 MiB): holds a system too, and is not the largest that does\n\
+         partition 2 (ext4, 64.0 MiB, mounted as /): holds a system\n"
+    );
+    lab.assert_nothing_is_left();
+}
+
+#[test]
 fn a_logical_volume_is_reached_without_activating_it() {
     let Some(lab) = Lab::new() else { return };
     lab.volume("root.img", "ext4");

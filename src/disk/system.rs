@@ -27,6 +27,7 @@ pub(super) fn choose(volumes: &mut [Volume], place: &Place) -> Result<Option<usi
     for (number, volume) in volumes.iter_mut().enumerate() {
         if chosen.is_some_and(|chosen| chosen != number) && volume.reason == SYSTEM {
             volume.reason = "holds a system too, and is not the largest that does".to_owned();
+            volume.is_rival = true;
         }
     }
     Ok(chosen)

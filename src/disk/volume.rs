@@ -35,6 +35,9 @@ pub struct Volume {
     pub reason: String,
     /// What checks and mends the file system, when it needs that.
     pub fsck: Vec<Vec<String>>,
+    /// Whether it holds a system as well, and a larger one was chosen.
+    #[serde(skip)]
+    pub is_rival: bool,
     #[serde(skip)]
     pub(super) number: Option<u32>,
     #[serde(skip)]
@@ -64,6 +67,7 @@ impl Volume {
             mounted_at: None,
             reason: "holds nothing that is known here".to_owned(),
             fsck: Vec::new(),
+            is_rival: false,
             number: None,
             part_uuid: None,
             logical: None,
