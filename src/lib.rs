@@ -16,6 +16,7 @@ pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod date;
+pub mod disk;
 pub mod exec;
 pub mod facts;
 pub mod net;

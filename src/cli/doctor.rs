@@ -23,7 +23,8 @@ use crate::ui::{Ui, Volume};
 const EXAMPLES: &str = "\
 Examples:
   novactl doctor                       this server
-  novactl doctor --root /mnt/rescue    a sick server's disk, in rescue mode
+  novactl doctor --disk /dev/xvdb      a sick server's disk, in rescue mode
+  novactl doctor --disk web01.vhd      an image; --root DIR: a mounted disk
   novactl doctor --only agent-enabled,agent-running
   novactl doctor --format nagios --no-probe    for a monitoring system
   novactl doctor -v                    also what is in order, and why a check

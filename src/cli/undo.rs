@@ -25,6 +25,7 @@ Examples:
   novactl undo 20261121T231500Z-reset-network
   novactl undo --keep               keep a change that would revert by itself
   novactl undo --root /mnt/rescue   on a mounted disk
+  novactl undo --disk /dev/xvdb     on a disk that is not mounted
 
 Files come back byte for byte, with mode, owner, time and extended attributes.";
 
@@ -70,7 +71,10 @@ impl Undo {
             return keep(global, journal, record);
         }
         let edits = if self.force { Edits::Overwrite } else { Edits::Refuse };
-        say(global, &take_back(global, &target, &self.consent, journal.as_ref(), record, edits)?)
+        let report = take_back(global, &target, &self.consent, journal.as_ref(), record, edits)?;
+        // a disk cannot be put down while its journal is open
+        drop(journal);
+        say(global, &report)
     }
 
     fn take_back_unless_kept(
@@ -136,6 +140,7 @@ pub(super) fn take_back(
     };
     let report = change::carry_out(global, target, consent, journal, request)?;
     if let (Some(journal), Exit::Ok) = (journal, report.exit()) {
+        change::open_for_writing(target, journal)?;
         plan::remove_made_dirs(&target.root, &record)?;
         journal.save(&Record { state: State::Undone, revert_at: None, ..record })?;
     }

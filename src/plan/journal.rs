@@ -5,6 +5,7 @@
 //! change that was interrupted, and is taken back. Everything is 0700 and 0600: an original can be /etc/shadow.
 
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
@@ -128,7 +129,7 @@ impl Turn {
 #[derive(Debug)]
 pub struct Journal<'r> {
     root: &'r Root,
-    _lock: OwnedFd,
+    lock: OnceLock<OwnedFd>,
 }
 
 impl<'r> Journal<'r> {
@@ -137,11 +138,32 @@ impl<'r> Journal<'r> {
     /// # Errors
     /// Another novactl changes this target just now, or the journal cannot be written.
     pub fn open(root: &'r Root, turn: Turn) -> Result<Self> {
-        root.make_dir(HOME, 0o700)?;
-        root.make_dir(DIR, 0o700)?;
-        let lock = root.open_lock(LOCK)?;
+        let journal = Self::later(root);
+        journal.take_turn(turn)?;
+        Ok(journal)
+    }
+
+    /// Returns the journal of a tree that cannot be written yet: [`Journal::take_turn`] opens it.
+    pub fn later(root: &'r Root) -> Self {
+        Self { root, lock: OnceLock::new() }
+    }
+
+    /// Opens the journal for a change, unless it is open.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn take_turn(&self, turn: Turn) -> Result<()> {
+        if self.lock.get().is_some() {
+            return Ok(());
+        }
+        self.root.make_dir(HOME, 0o700)?;
+        self.root.make_dir(DIR, 0o700)?;
+        let lock = self.root.open_lock(LOCK)?;
         match rustix::fs::flock(&lock, turn.operation()) {
-            Ok(()) => Ok(Self { root, _lock: lock }),
+            Ok(()) => {
+                self.lock.get_or_init(|| lock);
+                Ok(())
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 bail!("another novactl changes this system just now: wait until it has ended, then try again")
             }
