@@ -119,7 +119,7 @@ _novactl() {
 
     case "${cmd}" in
         novactl)
-            opts="-v -q -h -V --root --xenstore --format --color --verbose --quiet --help --version doctor check-xentools scan-ifaces reset-network set-password explain agent undo help"
+            opts="-v -q -h -V --root --disk --xenstore --format --color --verbose --quiet --help --version doctor check-xentools scan-ifaces reset-network set-password explain agent undo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -153,13 +153,17 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__agent)
-            opts="-v -q -h --root --xenstore --format --color --verbose --quiet --help run exec install uninstall help"
+            opts="-v -q -h --root --disk --xenstore --format --color --verbose --quiet --help run exec install uninstall help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -183,13 +187,17 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__agent__subcmd__exec)
-            opts="-y -v -q -h --yes --root --xenstore --format --color --verbose --quiet --help version features keyinit password resetnetwork injectfile file_inject kmsactivate agentupdate"
+            opts="-y -v -q -h --yes --root --disk --xenstore --format --color --verbose --quiet --help version features keyinit password resetnetwork injectfile file_inject kmsactivate agentupdate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -297,13 +305,17 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__agent__subcmd__install)
-            opts="-y -v -q -h --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            opts="-y -v -q -h --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -327,7 +339,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__agent__subcmd__run)
-            opts="-v -q -h --log-file --root --xenstore --format --color --verbose --quiet --help"
+            opts="-v -q -h --log-file --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -338,6 +350,10 @@ _novactl() {
                     return 0
                     ;;
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -361,13 +377,17 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__agent__subcmd__uninstall)
-            opts="-y -v -q -h --force --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            opts="-y -v -q -h --force --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -793,13 +813,17 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__set__subcmd__password)
-            opts="-y -v -q -h --stdin --generate --unlock --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            opts="-y -v -q -h --stdin --generate --unlock --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -131,6 +131,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s v -l v
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -159,6 +160,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand explain" -s v -l verbose
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -176,6 +178,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_se
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l log-file -d 'Log to FILE instead of standard error' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -187,6 +190,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -199,6 +203,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -212,6 +217,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
