@@ -3,7 +3,9 @@
 //! Checks run what only looks (`systemctl show`, `journalctl`); programs that change something belong to a plan.
 //! Programs of an offline target are never run: they belong to another system, and may be hostile.
 
+use std::ffi::OsStr;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -14,6 +16,8 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
+use crate::secret::Secret;
+
 /// The most output that is kept of a program, in bytes; the rest is read and dropped.
 const OUTPUT_MAX: u64 = 1 << 20;
 
@@ -22,6 +26,9 @@ const OUTPUT_MAX: u64 = 1 << 20;
 pub struct Cmd {
     argv: Vec<String>,
     limit: Duration,
+    /// The last argument of a program that takes a secret in no other way. It is not kept with the rest.
+    #[serde(skip)]
+    hidden: Option<Secret>,
 }
 
 /// What a program left behind.
@@ -38,7 +45,23 @@ pub struct Output {
 impl Cmd {
     /// Returns the command with a time limit of one second, which is within a check's own.
     pub fn new(argv: &[&str]) -> Self {
-        Self { argv: argv.iter().map(ToString::to_string).collect(), limit: Duration::from_secs(1) }
+        Self {
+            argv: argv.iter().map(ToString::to_string).collect(),
+            limit: Duration::from_secs(1),
+            hidden: None,
+        }
+    }
+
+    /// Adds a last argument that is shown nowhere: not in a plan, a journal, a log or an error. The system's process
+    /// list shows it while the program runs, so only for programs that leave no other way.
+    pub fn with_hidden(self, argument: &str) -> Self {
+        Self { hidden: Some(Secret::new(argument.as_bytes().to_vec())), ..self }
+    }
+
+    /// Returns the command as one line for people.
+    pub fn line(&self) -> String {
+        let mark = self.hidden.as_ref().map(|_| "[hidden]");
+        self.argv.iter().map(String::as_str).chain(mark).collect::<Vec<_>>().join(" ")
     }
 
     /// Sets the time limit.
@@ -56,12 +79,13 @@ impl Cmd {
     /// # Errors
     /// It cannot be started, or ran longer than its limit: then it was killed with all its children.
     pub fn output(&self) -> Result<Option<Output>> {
-        let line = self.argv.join(" ");
+        let line = self.line();
         let program = self.argv.first().context("running a program without a name")?;
         let Ok(path) = which::which(program) else { return Ok(None) };
         #[expect(clippy::disallowed_methods, reason = "the one place that runs programs")]
         let mut child = std::process::Command::new(path)
             .args(&self.argv[1..])
+            .args(self.hidden.iter().map(|secret| OsStr::from_bytes(secret.expose())))
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -133,6 +157,16 @@ mod tests {
             (out.stdout.as_str(), out.stderr.as_str(), out.status.code()),
             ("out\n", "err\n", Some(3))
         );
+    }
+
+    #[test]
+    fn a_hidden_argument_reaches_the_program_and_nothing_else() {
+        let cmd = Cmd::new(&["sh", "-c", "echo \"$0\"; exit 3"]).with_hidden("hunter2");
+        assert_eq!(cmd.output().unwrap().unwrap().stdout, "hunter2\n");
+        let kept = serde_json::to_string(&cmd).unwrap();
+        for shown in [cmd.line(), format!("{cmd:?}"), kept] {
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
     }
 
     #[test]

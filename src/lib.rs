@@ -11,9 +11,12 @@
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make the trees that Root reads"))]
 
+pub mod agent;
 pub mod check;
 pub mod cli;
 pub mod commands;
+pub mod date;
+pub mod disk;
 pub mod exec;
 pub mod facts;
 pub mod image;

@@ -9,15 +9,9 @@ use novactl::report::Exit;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let level = match cli.global.verbose {
-        0 | 1 => tracing::Level::WARN,
-        2 => tracing::Level::DEBUG,
-        _ => tracing::Level::TRACE,
-    };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time().init();
     // A check that panics is reported as a finding; its backtrace is of no use to a person.
     std::panic::set_hook(Box::new(|panic| tracing::debug!("{panic}")));
-    cli::run(&cli).unwrap_or_else(|error| {
+    cli.start_log().and_then(|()| cli::run(&cli)).unwrap_or_else(|error| {
         tracing::debug!("{error:?}");
         let trouble = error.downcast_ref::<Trouble>();
         novactl::ui::error(&error, trouble.map(|trouble| trouble.hint.as_str()));

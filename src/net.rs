@@ -20,6 +20,7 @@ mod containers;
 pub mod drive;
 pub(crate) mod eni;
 pub mod from;
+pub mod gateway;
 pub(crate) mod glob;
 pub mod host;
 pub(crate) mod ifcfg;

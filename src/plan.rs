@@ -5,6 +5,7 @@
 //! the files, then the programs; a failure on the way puts everything back. To change something new, make a plan for
 //! it; never write a file elsewhere.
 
+mod accounts;
 mod apply;
 mod diff;
 pub mod journal;
@@ -160,6 +161,7 @@ pub struct Prepared {
     activate: Vec<Cmd>,
     steps: Vec<LiveStep>,
     discards: Vec<Discard>,
+    request: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -222,11 +224,17 @@ impl Plan {
             activate,
             steps: self.steps,
             discards: self.discards,
+            request: None,
         })
     }
 }
 
 impl Prepared {
+    /// Names the host's request that asked for the change, so that its journal entry can be found by it.
+    pub fn asked_by(self, request: &str) -> Self {
+        Self { request: Some(request.to_owned()), ..self }
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty() && self.activate.is_empty() && self.steps.is_empty() && self.discards.is_empty()

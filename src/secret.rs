@@ -3,6 +3,7 @@
 //! A secret is never part of an argument list, a log line, an error, JSON or a diff. Whoever needs the bytes says so
 //! with [`Secret::expose`], which is easy to look for.
 
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use zeroize::Zeroizing;
 
 /// Secret bytes.
@@ -19,6 +20,18 @@ impl Secret {
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Keeps what this process holds out of core dumps and from other processes of the same user, from now on.
+///
+/// Both are needed: a dump that is piped to a program (core(5)) does not ask the limit.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn forbid_core_dumps() -> std::io::Result<()> {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(Resource::Core, none)?;
+    Ok(rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 impl std::fmt::Debug for Secret {

@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use owo_colors::{OwoColorize, Style};
 
 use crate::check::Status;
+use crate::secret::Secret;
 
 /// When colour is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -246,6 +247,55 @@ pub fn confirm(question: &str) -> anyhow::Result<Answer> {
     }
     let confirm = dialoguer::Confirm::new().with_prompt(question).default(false);
     Ok(if confirm.interact()? { Answer::Yes } else { Answer::No })
+}
+
+/// Asks for a new password on the terminal, twice and unseen; `None` when there is no terminal to ask on.
+///
+/// # Errors
+/// The terminal cannot be read.
+pub fn new_password(user: &str) -> anyhow::Result<Option<Secret>> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(None);
+    }
+    let prompt = format!("New password of {}", visible(user));
+    let password = dialoguer::Password::new()
+        .with_prompt(prompt)
+        .with_confirmation("The same once more", "The two are not the same.")
+        .report(false);
+    Ok(Some(Secret::new(password.interact()?.into_bytes())))
+}
+
+/// Writes a drawn password on the standard output, the only secret that is ever shown.
+///
+/// # Errors
+/// It cannot be written.
+pub fn show_password(password: &Secret) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(b"password: ")?;
+    out.write_all(password.expose())?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// Asks for a line on the terminal until `check` has nothing against it; what is there now can be edited. `None`: there
+/// is no terminal to ask on.
+///
+/// # Errors
+/// The terminal cannot be read.
+pub fn ask(
+    question: &str,
+    now: &str,
+    check: impl Fn(&str) -> Result<(), String>,
+) -> anyhow::Result<Option<String>> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(None);
+    }
+    let input = dialoguer::Input::<String>::new()
+        .with_prompt(question)
+        .with_initial_text(visible(now))
+        .allow_empty(true)
+        .validate_with(|text: &String| check(text.trim()));
+    Ok(Some(input.interact_text()?.trim().to_owned()))
 }
 
 /// Says on the standard error what is going on.

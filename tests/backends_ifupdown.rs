@@ -131,3 +131,32 @@ fn the_real_ifup_makes_of_it_what_is_meant() {
         assert_eq!(outcome, want.join("\n"), "{}", case.name);
     }
 }
+
+/// Starts every NIC with ifupdown-ng, which is unpacked below /opt.
+const IFUPDOWN_NG: &str = "
+rm -f /usr/local/sbin/resolvconf
+ln -s /opt/ifupdown-ng/sbin/ifupdown /run/ifup
+/run/ifup -E /opt/ifupdown-ng/usr/libexec/ifupdown-ng -S /run/ifstate -i /etc/network/interfaces -a
+";
+
+#[test]
+fn the_real_ifupdown_ng_of_alpine_makes_of_it_what_is_meant() {
+    for case in network::cases() {
+        if case.intent().nics.iter().any(|nic| nic.addresses.len() > 200) {
+            // it hands its executors 4096 bytes of addresses and cuts off the rest: its own limit
+            continue;
+        }
+        let tree = tempfile::tempdir().unwrap();
+        network::make(tree.path(), &[("usr/local/sbin/resolvconf", "!")]);
+        let target = Target::offline(tree.path(), Source::None).unwrap();
+        let changes = network::backend("ifupdown").render(&case.intent(), &target).unwrap();
+        network::apply(&target, changes);
+        let Some(outcome) = lab::run(tree.path(), IFUPDOWN_NG, &case.nics()) else { return };
+        let want: Vec<String> = lab::outcome_of(&case.want)
+            .lines()
+            .filter(|line| !line.starts_with("  dns "))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(outcome, want.join("\n"), "{}", case.name);
+    }
+}

@@ -7,6 +7,7 @@ mod network;
 use std::path::Path;
 use std::process::Command;
 
+use novactl::net::intent::Intent;
 use novactl::target::Target;
 use novactl::xenstore::Source;
 
@@ -109,6 +110,20 @@ fn stanzas_of_the_same_nic_go_and_the_rest_of_the_file_stays() {
 }
 
 #[test]
+fn the_mtu_of_a_retired_stanza_goes_along() {
+    let old = "network:\n  version: 2\n  renderer: networkd\n  ethernets:\n    eth0: {dhcp4: true, mtu: 1400}\n    eth7: {mtu: 9000}\n";
+    let (_, after) = network::rendered("netplan", "null gateways", &[("etc/netplan/50-x.yaml", old)]);
+    let ours = &after["etc/netplan/90-novactl.yaml"];
+    assert_eq!((ours.matches("mtu: ").count(), ours.contains("      mtu: 1400\n")), (1, true), "{ours}");
+    assert!(
+        after["etc/netplan/50-x.yaml"].contains("eth7") && !after["etc/netplan/50-x.yaml"].contains("eth0")
+    );
+    let (before, after) =
+        network::rendered("netplan", "null gateways", &[("etc/netplan/90-novactl.yaml", ours)]);
+    assert_eq!(before, after);
+}
+
+#[test]
 fn a_packages_file_is_hidden_and_one_of_run_is_changed_where_it_is() {
     let text = "network:\n  ethernets:\n    eth0: {dhcp4: true}\n";
     let (before, after) = network::rendered("netplan", "null gateways", &[("lib/netplan/50-x.yaml", text)]);
@@ -191,7 +206,7 @@ fn the_real_netplan_makes_of_it_what_is_meant() {
             let target = Target::offline(tree.path(), Source::None).unwrap();
             let changes = network::backend("netplan").render(&case.intent(), &target).unwrap();
             network::apply(&target, changes);
-            network::backend("netplan").validate(&target.root).unwrap();
+            network::backend("netplan").validate(&target.root, &case.intent()).unwrap();
             if generate(tree.path()).is_none() {
                 return;
             }
@@ -210,7 +225,8 @@ fn what_netplan_refuses_is_refused_before_it_is_in_place() {
         return;
     }
     let target = Target::offline(tree.path(), Source::None).unwrap();
-    let error = network::backend("netplan").validate(&target.root).unwrap_err().to_string();
+    let staged = network::backend("netplan").validate(&target.root, &Intent::default());
+    let error = staged.unwrap_err().to_string();
     assert!(error.contains("/etc/netplan/10-user.yaml:1"), "{error}");
 }
 

@@ -87,6 +87,53 @@ const NIC: &str = "\
     sed -n 's/^DNS=\\(.\\)/dns NIC \\1/p' /run/systemd/netif/links/$(cat /sys/class/net/NIC/ifindex)\n";
 
 #[test]
+fn the_mtu_of_the_file_that_no_longer_counts_goes_along() {
+    let old = "[Match]\nName=eth*\n[Link]\nMTUBytes=1400\n[Network]\nDHCP=yes\n";
+    for (name, is_kept) in [("01-old", true), ("20-old", true), ("20-other", false)] {
+        let path = format!("etc/systemd/network/{name}.network");
+        let text = if is_kept { old.to_owned() } else { old.replace("eth*", "ens*") };
+        let (_, after) = network::rendered("networkd", "null gateways", &[(&path, &text)]);
+        let ours = &after["etc/systemd/network/05-novactl-eth0.network"];
+        assert_eq!(ours.contains("\n\n[Link]\nMTUBytes=1400\n\n[Network]\n"), is_kept, "{name}: {ours}");
+        // the second time it comes from our own file
+        let again = [("etc/systemd/network/05-novactl-eth0.network", ours.as_str())];
+        let (before, after) = network::rendered("networkd", "null gateways", &again);
+        assert_eq!(before, after);
+    }
+}
+
+#[test]
+fn without_resolved_the_name_servers_go_into_a_plain_resolv_conf() {
+    let unit = |name: &str| network::enabled(name);
+    let (resolved, manager) = (unit("systemd-resolved.service"), unit("NetworkManager.service"));
+    let systemd = [
+        ("usr/lib/systemd/systemd", "!"),
+        ("usr/lib/systemd/system/multi-user.target", "[Unit]\n"),
+        ("usr/lib/systemd/system/default.target", "->multi-user.target"),
+    ];
+    let enabled =
+        |pair: &'_ [(String, &'static str); 2]| pair.clone().map(|(path, text)| (path, text.to_owned()));
+    let plain = ("etc/resolv.conf".to_owned(), "search example\nnameserver 192.0.2.1\n".to_owned());
+    let link = ("etc/resolv.conf".to_owned(), "->../run/systemd/resolve/stub-resolv.conf".to_owned());
+    let resolvconf = ("sbin/resolvconf".to_owned(), "!".to_owned());
+    let rows: [(Vec<(String, String)>, bool); 5] = [
+        (vec![plain.clone()], true),
+        (vec![link], false),
+        (vec![plain.clone(), resolvconf], false),
+        ([vec![plain.clone()], enabled(&resolved).to_vec()].concat(), false),
+        ([vec![plain], enabled(&manager).to_vec()].concat(), false),
+    ];
+    for (files, is_written) in rows {
+        let own = files.iter().map(|(path, text)| (path.as_str(), text.as_str()));
+        let all: Vec<_> = systemd.into_iter().chain(own).collect();
+        let (before, after) = network::rendered("networkd", "public and private", &all);
+        let want = "search example\nnameserver 203.0.113.53\nnameserver 203.0.113.54\n";
+        let want = if is_written { want } else { &before["etc/resolv.conf"] };
+        assert_eq!(after["etc/resolv.conf"], want, "{all:?}");
+    }
+}
+
+#[test]
 fn the_real_networkd_makes_of_it_what_is_meant() {
     for case in network::cases() {
         let tree = tempfile::tempdir().unwrap();

@@ -78,6 +78,26 @@ fn ifcfg_files_of_the_same_nic_are_retired_with_their_routes() {
     assert_eq!(left, ["/ifcfg-br0", "/ifcfg-eth1", "/ifcfg-port"]);
 }
 
+#[test]
+fn what_a_profile_says_besides_the_network_goes_along_and_it_stays_the_same_profile() {
+    let old = "[connection]\nid=mine\nuuid=0a3d5a52-4f0c-4f2e-9c84-6a1d5a6f4b10\ntype=802-3-ethernet\ninterface-name=eth0\n\
+        zone=public\nautoconnect-priority=5\n[802-3-ethernet]\nmtu=1400\n[ipv4]\nmethod=auto\n";
+    let worse = "[connection]\nid=worse\nuuid=1a3d5a52-4f0c-4f2e-9c84-6a1d5a6f4b10\ntype=ethernet\ninterface-name=eth0\n";
+    let file = |name: &str| format!("{DIR}/{name}.nmconnection");
+    let (a, b) = (file("a"), file("b"));
+    let (_, after) = network::rendered("keyfile", "null gateways", &[(&a, worse), (&b, old)]);
+    assert_eq!(after.keys().collect::<Vec<_>>(), [&file("novactl-eth0")]);
+    let want = "[connection]\nid=novactl eth0\nuuid=0a3d5a52-4f0c-4f2e-9c84-6a1d5a6f4b10\ntype=ethernet\nautoconnect=true\n\
+        autoconnect-priority=999\ninterface-name=eth0\nzone=public\n\n[ethernet]\nmtu=1400\n\n[ipv4]\n";
+    let text = &after[&file("novactl-eth0")];
+    assert!(text.contains(want), "{text}");
+    // a profile for any NIC is not the NIC's
+    let any = old.replace("interface-name=eth0\n", "");
+    let (_, after) = network::rendered("keyfile", "null gateways", &[(&b, &any)]);
+    let text = &after[&file("novactl-eth0")];
+    assert!(after[&b] == any && text.contains("mac-address=") && !text.contains("0a3d5a52"), "{text}");
+}
+
 /// Starts NetworkManager and waits until it has connected what it can.
 const START: &str = "\
     mkdir -p /run/dbus

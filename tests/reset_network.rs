@@ -1,5 +1,5 @@
 //! `reset-network` from the outside: on mounted roots with every back end, killed at every step, and on live links under
-//! the real systemd-networkd, with its revert.
+//! the real systemd-networkd, NetworkManager and ifupdown, with its revert.
 
 #![expect(
     clippy::unwrap_used,
@@ -198,13 +198,19 @@ fn nics() -> Vec<Nic> {
     vec![nic("eth0", "52:54:00:a1:00:01"), nic("eth1", "52:54:00:a1:00:02")]
 }
 
-/// A running system whose eth0 still has the address of the server that its image was made from, and whose eth1 is
-/// right already.
-fn running() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let novactl = std::env::var("NOVACTL_STATIC").unwrap_or(env!("CARGO_BIN_EXE_novactl").to_owned());
-    for (path, text) in [
+/// A way to run a network: the files of a system whose eth0 still has the address of the server that its image was made
+/// from, and whose eth1 has its address and lacks its routes; and what starts it and waits until both are up.
+struct Running {
+    backend: &'static str,
+    files: &'static [(&'static str, &'static str)],
+    start: &'static str,
+    /// A file that a change retires or rewrites, and that a revert brings back.
+    old: &'static str,
+}
+
+const NETWORKD: Running = Running {
+    backend: "networkd",
+    files: &[
         (
             "etc/systemd/network/10-old.network",
             "[Match]\nName=eth0\n[Network]\nAddress=198.51.100.9/24\nGateway=198.51.100.1\nLinkLocalAddressing=no\n",
@@ -214,27 +220,85 @@ fn running() -> tempfile::TempDir {
             "[Match]\nName=eth1\n[Network]\nAddress=10.208.1.9/19\nLinkLocalAddressing=no\n",
         ),
         ("etc/netplan/01-old.yaml", "network:\n  version: 2\n"),
-        ("root/dump.json", DUMP),
-    ] {
-        let path = dir.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-    let sbin = dir.path().join("usr/local/sbin");
-    fs::create_dir_all(&sbin).unwrap();
-    fs::copy(novactl, sbin.join("novactl")).unwrap();
-    dir
-}
+    ],
+    start: "\
+        mkdir -p /run/dbus /run/systemd
+        install -d -o systemd-network -g systemd-network /run/systemd/netif /run/systemd/netif/links
+        dbus-daemon --system --fork
+        /lib/systemd/systemd-networkd &
+        /lib/systemd/systemd-networkd-wait-online --timeout=20 --interface=eth0 --interface=eth1\n",
+    old: "/etc/systemd/network/10-old.network",
+};
 
-/// Starts networkd with the old files and waits until it is done with both NICs.
-const START: &str = "\
-    mkdir -p /run/dbus /run/systemd
-    install -d -o systemd-network -g systemd-network /run/systemd/netif /run/systemd/netif/links
-    dbus-daemon --system --fork
-    /lib/systemd/systemd-networkd &
-    /lib/systemd/systemd-networkd-wait-online --timeout=20 --interface=eth0 --interface=eth1
-    reset() { novactl reset-network --xenstore /root/dump.json --yes \"$@\"; }
-    until_up() { timeout 20 sh -c \"until ip -o address show dev eth0 | grep -q $1; do sleep 0.1; done\"; }\n";
+const NETWORK_MANAGER: Running = Running {
+    backend: "keyfile",
+    files: &[
+        (
+            "etc/NetworkManager/system-connections/old.nmconnection",
+            "[connection]\nid=old\nuuid=0a3d5a52-4f0c-4f2e-9c84-6a1d5a6f4b10\ntype=ethernet\ninterface-name=eth0\n\
+             [ipv4]\nmethod=manual\naddress1=198.51.100.9/24,198.51.100.1\n[ipv6]\nmethod=link-local\n",
+        ),
+        (
+            "etc/NetworkManager/system-connections/by hand",
+            "[connection]\nid=mine\nuuid=5d1ff2c0-7a42-4f54-9d30-8c2c1a7e7b0e\ntype=ethernet\n\
+             [ethernet]\nmac-address=52:54:00:A1:00:02\nmtu=1400\n\
+             [ipv4]\nmethod=manual\naddress1=10.208.1.9/19\n[ipv6]\nmethod=link-local\n",
+        ),
+    ],
+    start: "\
+        mkdir -p /run/dbus
+        dbus-daemon --system --fork
+        printf '[main]\\nplugins=keyfile\\nauth-polkit=false\\ndns=none\\nno-auto-default=*\\n' >/run/nm.conf
+        printf '[device-peer]\\nmatch-device=interface-name:peer*\\nmanaged=0\\n' >>/run/nm.conf
+        chmod 600 /etc/NetworkManager/system-connections/*
+        NetworkManager --no-daemon --config=/run/nm.conf >/run/nm.log 2>&1 &
+        nm-online --wait-for-startup --timeout=20 --quiet\n",
+    old: "/etc/NetworkManager/system-connections/old.nmconnection",
+};
+
+const IFUPDOWN: Running = Running {
+    backend: "ifupdown",
+    files: &[
+        (
+            "etc/network/interfaces",
+            "auto lo\niface lo inet loopback\nsource interfaces.d/*\n\
+             auto eth1\niface eth1 inet static\n    address 10.208.1.9/19\n    mtu 1400\n",
+        ),
+        (
+            "etc/network/interfaces.d/old",
+            "auto eth0\niface eth0 inet static\n    address 198.51.100.9/24\n    gateway 198.51.100.1\n",
+        ),
+    ],
+    start: "\
+        mkdir -p /run/network
+        ifup -a\n",
+    old: "/etc/network/interfaces.d/old",
+};
+
+const ALL: [&Running; 3] = [&NETWORKD, &NETWORK_MANAGER, &IFUPDOWN];
+
+impl Running {
+    /// Runs a script on it, with what a person would type; returns what the NICs have then.
+    fn run(&self, script: &str) -> Option<String> {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        for (path, text) in self.files.iter().chain(&[("root/dump.json", DUMP)]) {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let novactl = std::env::var("NOVACTL_STATIC").unwrap_or(env!("CARGO_BIN_EXE_novactl").to_owned());
+        let sbin = dir.path().join("usr/local/sbin");
+        fs::create_dir_all(&sbin).unwrap();
+        fs::copy(novactl, sbin.join("novactl")).unwrap();
+        let words = format!(
+            "reset() {{ novactl reset-network --xenstore /root/dump.json --yes --backend {} \"$@\"; }}\n\
+             until_up() {{ timeout 20 sh -c \"until ip -o address show dev eth0 | grep -q $1; do sleep 0.1; done\"; }}\n",
+            self.backend
+        );
+        lab::run(dir.path(), &format!("{}{words}{script}", self.start), &nics())
+    }
+}
 
 const WANTED: &str = "\
 eth0 52:54:00:a1:00:01
@@ -244,52 +308,248 @@ eth1 52:54:00:a1:00:02
   10.176.0.0/12 via 10.208.0.1
   10.208.1.9/19";
 
-fn run(script: &str) -> Option<String> {
-    let dir = running();
-    lab::run(dir.path(), &format!("{START}{script}"), &nics())
-}
-
 #[test]
 fn a_running_server_gets_the_hosts_network_and_what_is_right_is_never_touched() {
-    let script = "
-        ip -o monitor address > /tmp/monitor &
-        reset --backend networkd
-        reset --backend networkd --dry-run
-        ! grep 'Deleted.* 10\\.208\\.1\\.9/' /tmp/monitor
-        ! ip -o address show dev eth0 | grep 198.51.100.9
-        cat /etc/hostname";
-    let Some(outcome) = run(script) else { return };
-    assert_eq!(outcome, WANTED);
+    for running in ALL {
+        let script = "
+            ip -o monitor address >/tmp/monitor &
+            reset
+            reset --dry-run
+            cat /tmp/monitor
+            ! grep 'Deleted.* 10\\.208\\.1\\.9/' /tmp/monitor
+            # the new address comes before the old one goes
+            grep -n -e '203\\.0\\.113\\.7/' -e 'Deleted.* 198\\.51\\.100\\.9/' /tmp/monitor | head -1 | grep -F 203.0.113.7
+            ! ip -o address show dev eth0 | grep 198.51.100.9
+            test \"$(cat /etc/hostname)\" = web-01";
+        let Some(outcome) = running.run(script) else { return };
+        assert_eq!(outcome, WANTED, "{}", running.backend);
+    }
 }
 
 #[test]
 fn a_change_that_nobody_keeps_takes_itself_back_although_its_group_is_killed() {
-    let script = "
-        cat >/tmp/doomed <<'END'
-        novactl reset-network --xenstore /root/dump.json --yes --backend networkd --revert-after 2
-        ip -o address show dev eth0 | grep 203.0.113.7 >/tmp/was-made
-        kill -KILL 0
+    for running in ALL {
+        let script = "
+            cat >/tmp/doomed <<'END'
+            novactl reset-network --xenstore /root/dump.json --yes --backend BACKEND --revert-after 2
+            ip -o address show dev eth0 | grep 203.0.113.7 >/tmp/was-made
+            kill -KILL 0
 END
-        setsid sh /tmp/doomed || true
-        test -s /tmp/was-made
-        until_up 198.51.100.9
-        test -e /etc/systemd/network/10-old.network
-        ! ls /etc/systemd/network/*novactl*";
-    let Some(outcome) = run(script) else { return };
-    assert!(outcome.contains("198.51.100.9/24") && !outcome.contains("203.0.113.7"), "{outcome}");
+            setsid sh /tmp/doomed || true
+            test -s /tmp/was-made
+            until_up 198.51.100.9
+            timeout 20 sh -c 'while ip -o address show dev eth0 | grep -q 203.0.113.7; do sleep 0.1; done'
+            test -e 'OLD'
+            ! ls /etc/systemd/network/*novactl* /etc/NetworkManager/system-connections/novactl*
+            ! grep -r novactl /etc/network
+            timeout 20 sh -c 'until grep -rq undone /var/lib/novactl/undo; do sleep 0.1; done'
+            # a manager that was told to reload works afterwards
+            timeout 30 sh -c 'n=0; until [ $n = 20 ]; do
+                sleep 0.1; n=$((n + 1))
+                ip -o address show dev eth0 | grep -q 198.51.100.9 || n=0
+                ip route | grep -q 198.51.100.1 || n=0
+            done'";
+        let script = script.replace("BACKEND", running.backend).replace("OLD", running.old);
+        let Some(outcome) = running.run(&script) else { return };
+        let back = outcome.contains("198.51.100.9/24") && outcome.contains("0.0.0.0/0 via 198.51.100.1");
+        assert!(back && outcome.contains("10.208.1.9/19"), "{}: {outcome}", running.backend);
+        assert!(!outcome.contains("203.0.113.7"), "{}: {outcome}", running.backend);
+    }
 }
 
 #[test]
 fn a_change_whose_program_fails_leaves_the_old_network() {
     // nothing here lets netplan apply anything: there is no systemd to ask
     let script = "
-        code=0; reset --backend netplan || code=$?
+        code=0; novactl reset-network --xenstore /root/dump.json --yes --backend netplan || code=$?
         echo \"exit $code\" >&2
         test $code = 4 || test $code = 5
         test ! -e /etc/netplan/90-novactl.yaml";
-    let Some(outcome) = run(script) else { return };
+    let Some(outcome) = NETWORKD.run(script) else { return };
     assert!(outcome.contains("198.51.100.9/24") && outcome.contains("10.208.1.9/19"), "{outcome}");
     assert!(!outcome.contains("203.0.113.7"), "{outcome}");
+
+    // nmcli that fails once, where the second profile is to be applied
+    let script = "
+        mkdir /run/broken
+        printf '#!/bin/sh\\ncase \"$*\" in *reapply*eth1*) mkdir /run/once 2>/dev/null && exit 1;; esac\\nexec /usr/bin/nmcli \"$@\"\\n' >/run/broken/nmcli
+        chmod 755 /run/broken/nmcli
+        code=0; PATH=/run/broken:$PATH reset || code=$?
+        test $code = 4 || { echo \"exit $code\"; exit 1; }
+        test -e /etc/NetworkManager/system-connections/old.nmconnection
+        ! ls /etc/NetworkManager/system-connections/novactl*";
+    let Some(outcome) = NETWORK_MANAGER.run(script) else { return };
+    assert!(outcome.contains("198.51.100.9/24") && outcome.contains("10.208.1.9/19"), "{outcome}");
+    assert!(!outcome.contains("203.0.113.7"), "{outcome}");
+
+    // ip that fails at one of the routes, after addresses and another route were added
+    let script = "
+        mkdir /run/broken
+        printf '#!/bin/sh\\ncase \"$*\" in *replace*10.176*) exit 2;; esac\\nexec /usr/sbin/ip \"$@\"\\n' >/run/broken/ip
+        chmod 755 /run/broken/ip
+        code=0; PATH=/run/broken:$PATH reset || code=$?
+        test $code = 4 || { echo \"exit $code\"; exit 1; }
+        ! grep -r novactl /etc/network";
+    let Some(outcome) = IFUPDOWN.run(script) else { return };
+    assert!(outcome.contains("198.51.100.9/24") && outcome.contains("10.208.1.9/19"), "{outcome}");
+    assert!(!outcome.contains("203.0.113.7"), "{outcome}");
+}
+
+#[test]
+fn a_network_that_worked_is_not_given_up_for_one_whose_gateway_is_silent() {
+    // whose gateways are there, the options, the exit code, the finding, the address afterwards
+    let rows = [
+        ("203.0.113.1/24", "", 0, "", "203.0.113.7/24"),
+        ("", "", 0, "warn", "203.0.113.7/24"),
+        ("198.51.100.1/24", "", 4, "fail", "198.51.100.9/24"),
+        ("198.51.100.1/24", "--force", 0, "warn", "203.0.113.7/24"),
+        ("203.0.113.1/24 198.51.100.1/24", "", 0, "", "203.0.113.7/24"),
+    ];
+    for (routers, option, code, status, address) in rows {
+        let script = format!(
+            "mkdir -p /run/netns
+            ip netns add router
+            ip link set peer0 netns router
+            ip -n router link set peer0 up
+            for router in {routers}; do ip -n router address add $router dev peer0; done
+            code=0; reset {option} --format json >/run/report || code=$?
+            cat /run/report
+            test $code = {code}
+            found=$(tr -d ' \\n' </run/report | grep -o 'status.:.[a-z]*.,.title.:.nobody' | sed 's/^status...\\([a-z]*\\).*/\\1/') || true
+            echo \"found $found\"
+            test \"$found\" = \"{status}\""
+        );
+        let Some(outcome) = IFUPDOWN.run(&script) else { return };
+        assert!(outcome.contains(&format!("\n  {address}\n")), "{routers} {option}: {outcome}");
+    }
+}
+
+#[test]
+fn a_person_on_a_terminal_is_asked_and_control_c_changes_nothing() {
+    let script = "
+        code=0; novactl reset-network --backend ifupdown </dev/null 2>/run/said || code=$?
+        test $code = 3
+        grep -F -e '--address NIC=ADDRESS/LENGTH' /run/said
+        picture() { ip -o address; ip route; cat /etc/network/interfaces /etc/network/interfaces.d/*; }
+        picture >/run/before
+        mkfifo /run/keys
+        start() {
+            : >/run/screen
+            script -qefc 'stty cols 80 rows 24; novactl reset-network --backend ifupdown --revert-after 0' \
+                /run/screen </run/keys >/run/out 2>&1 &
+            terminal=$!
+            exec 3>/run/keys
+        }
+        seen() { timeout 20 sh -c \"until grep -q '$1' /run/screen; do sleep 0.05; done\" || { cat /run/screen; exit 1; }; }
+        delete() { printf '\\177\\177\\177\\177\\177\\177\\177\\177\\177\\177\\177\\177\\177\\177\\177\\177\\177\\177' >&3; }
+
+        start
+        seen 'NIC: .*eth0'; printf '\\r' >&3
+        seen 'Address/length: .*198.51.100.9/24'; printf '\\003' >&3
+        code=0; wait $terminal || code=$?
+        exec 3>&-
+        test $code != 0
+        picture | diff /run/before -
+
+        start
+        seen 'NIC: .*eth0'; printf '\\r' >&3
+        seen 'Address/length: .*198.51.100.9/24'; delete; printf '203.0.113.7\\r' >&3
+        seen 'with its length'; delete; printf '203.0.113.7/24\\r' >&3
+        seen 'Default gateway.*198.51.100.1'; delete; printf '203.0.113.1\\r' >&3
+        seen 'Name servers'; delete; printf '203.0.113.53\\r' >&3
+        seen 'Make this change'; printf y >&3
+        code=0; wait $terminal || code=$?
+        exec 3>&-
+        cat /run/screen
+        test $code = 0
+        grep -F 'nameserver 203.0.113.53' /etc/resolv.conf || test -L /etc/resolv.conf";
+    let Some(outcome) = IFUPDOWN.run(script) else { return };
+    assert!(
+        outcome.starts_with("eth0 52:54:00:a1:00:01\n  0.0.0.0/0 via 203.0.113.1\n  203.0.113.7/24\n"),
+        "{outcome}"
+    );
+}
+
+#[test]
+fn a_read_only_or_full_disk_refuses_and_leaves_nothing() {
+    let spaces = Command::new("unshare").args(["--mount", "true"]).output();
+    if !spaces.is_ok_and(|output| output.status.success()) {
+        println!("skipped: no namespaces without root");
+        return;
+    }
+    let full = |dir: &str| {
+        format!(
+            "cp -a {dir} {dir}.was; mount -t tmpfs -o size=128k tmpfs {dir}; cp -a {dir}.was/. {dir}/; rm -r {dir}.was; dd if=/dev/zero of={dir}/fill bs=4k 2>/dev/null || true"
+        )
+    };
+    let rows = [
+        ("mount --bind . .; cd $PWD; mount -o remount,bind,ro .".to_owned(), "Read-only file system"),
+        (full("etc"), "No space left on device"),
+        (format!("mkdir -p var; {}", full("var")), "No space left on device"),
+    ];
+    for (prepare, why) in rows {
+        for backend in BACKENDS {
+            let guest = Guest::new();
+            fs::create_dir(guest.root().join("var")).unwrap();
+            let command = guest.command(backend.name(), &["--yes"]);
+            let words: Vec<_> = command.get_args().map(|word| word.to_str().unwrap()).collect();
+            let script = format!(
+                "cd {root}; {prepare}; cp -a . {copy}; code=0
+                {novactl} {words} >{said} 2>&1 </dev/null || code=$?
+                cat {said}
+                test $code = 4 || test $code = 3
+                tr -s ' \\n' ' ' <{said} | grep -F '{why}'
+                rm -rf {root}/var/lib 2>/dev/null || true
+                diff -r --no-dereference {copy} {root}",
+                root = guest.root().display(),
+                copy = guest.0.path().join("copy").display(),
+                said = guest.0.path().join("said").display(),
+                novactl = command.get_program().to_str().unwrap(),
+                words = words.join(" "),
+            );
+            let output = Command::new("unshare")
+                .args(["--mount", "--propagation", "private", "sh", "-euc", &script])
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{prepare} {}: {}", backend.name(), self::words(&output));
+        }
+    }
+}
+
+#[test]
+fn killed_at_any_step_of_a_running_server_it_is_taken_back_at_the_next_start() {
+    // the NIC's own program kills who called it: at its NUMBERth change, before it made it or after
+    let script = "
+        mkdir /run/broken
+        cat >/run/broken/ip <<'END'
+#!/bin/sh
+case \"$*\" in *replace*|*' del '*)
+    left=$(($(cat /run/left) - 1)); echo $left >/run/left
+    if [ $left = 0 ]; then
+        [ $(cat /run/when) = before ] || /usr/sbin/ip \"$@\"
+        kill -9 $PPID
+        exit 1
+    fi;;
+esac
+exec /usr/sbin/ip \"$@\"
+END
+        chmod 755 /run/broken/ip
+        picture() { ip -o address; ip route; cat /etc/network/interfaces /etc/network/interfaces.d/* /etc/hostname; hostname; }
+        picture | sed 's/valid_lft.*//' | sort >/run/old
+        number=0
+        while :; do
+            number=$((number + 1))
+            for when in before after; do
+                echo $number >/run/left; echo $when >/run/when
+                PATH=/run/broken:$PATH reset && break 2
+                novactl undo --yes || true
+                picture | sed 's/valid_lft.*//' | sort | diff /run/old -
+            done
+        done
+        echo \"killed at $((number - 1)) steps\"
+        test $number -gt 4";
+    let Some(outcome) = IFUPDOWN.run(script) else { return };
+    assert_eq!(outcome, WANTED);
 }
 
 #[test]
@@ -335,6 +595,39 @@ fn doctor_mends_the_sources_addresses_on_a_disk_and_looks_again() {
     let report: Value = serde_json::from_slice(&fixed.stdout).unwrap();
     assert_eq!((fixed.status.code(), &report["result"]), (Some(0), &"applied".into()), "{}", words(&fixed));
     assert_eq!(doctor(&[]).status.code(), Some(0), "{}", words(&doctor(&[])));
+    assert_eq!(guest.undo().status.code(), Some(0));
+    assert_eq!(guest.picture(), before);
+}
+
+#[test]
+fn what_doctor_mended_stays_although_another_file_has_to_be_mended_by_hand() {
+    let guest = Guest::new();
+    let mendable =
+        "network:\n  version: 2\n  ethernets:\n    eth0:\n      dhcp4: true\n      gateway4: null\n";
+    let not = "network:\n  version: 2\n  ethernets:\n    eth1:\n      addresses: [10.0.0.5]\n";
+    for (path, text) in
+        [("usr/sbin/netplan", ""), ("etc/netplan/70-a.yaml", mendable), ("etc/netplan/80-b.yaml", not)]
+    {
+        let path = guest.root().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    let before = guest.picture();
+    let output = Command::new(env!("CARGO_BIN_EXE_novactl"))
+        .args(["doctor", "--fix", "--yes", "--format", "json", "--only", "netplan-valid", "--root"])
+        .arg(guest.root())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &report["result"]), (Some(1), &"applied".into()), "{}", words(&output));
+    let still =
+        serde_json::json!([{"id": "netplan-valid", "subject": "etc/netplan/80-b.yaml", "status": "fail"}]);
+    assert_eq!(report["verified"], still);
+    let read = |name: &str| fs::read_to_string(guest.root().join("etc/netplan").join(name)).unwrap();
+    assert_eq!(read("70-a.yaml"), mendable.replace("      gateway4: null\n", ""));
+    assert_eq!(read("80-b.yaml"), not);
     assert_eq!(guest.undo().status.code(), Some(0));
     assert_eq!(guest.picture(), before);
 }

@@ -3,16 +3,30 @@
 //! What the host says comes from its XenStore, on a mounted disk from a dump beside it. On a running guest it is
 //! compared with what is up, on a disk with what the files configure, read as the program in charge reads them.
 
+mod accept_ra;
+mod backups;
+mod config_lost;
 mod eni;
 mod fault;
+mod gateway;
 mod ifcfg;
+mod label_safe;
+mod leftover_backups;
 mod machine;
+mod missing_nic;
 mod netplan;
 mod network_manager;
 mod networkd;
+mod next_hop;
+mod nic_names;
+mod owner;
+mod persistent_rules;
 mod rc_conf;
+mod resolver;
+mod service;
+mod stanzas;
 #[cfg(test)]
-mod trial;
+pub(super) mod trial;
 
 use anyhow::Result;
 
@@ -50,6 +64,10 @@ pub(super) const CHECKS: &[Check] = &[
         fix: Some(reset),
         page: include_str!("pages/routes-match-host-data.md"),
     },
+    gateway::DEFAULT_SINGLE,
+    gateway::ON_LINK,
+    owner::SINGLE,
+    service::PRESENT,
     ifcfg::NM_CONTROLS_NIC,
     network_manager::NETWORKING_ENABLED,
     network_manager::PROFILE_SINGLE,
@@ -63,6 +81,14 @@ pub(super) const CHECKS: &[Check] = &[
     eni::ROUTE_COMMAND,
     eni::AUTO,
     networkd::ON_LINK,
+    nic_names::STABLE,
+    persistent_rules::PERSISTENT,
+    missing_nic::MISSING,
+    config_lost::LOST,
+    label_safe::LABEL,
+    accept_ra::ACCEPT_RA,
+    resolver::RESOLVER,
+    leftover_backups::LEFTOVER,
     rc_conf::IPV6,
 ];
 
@@ -189,8 +215,8 @@ fn wanted(target: &Target) -> Result<(ResetNetwork, Intent)> {
     Ok((command, intent))
 }
 
-/// An image has neither host keys nor a machine id before its first boot.
-fn was_never_built(target: &Target) -> bool {
+/// Whether this is an image that was never booted: it has neither host keys nor a machine id before its first boot.
+pub(super) fn was_never_built(target: &Target) -> bool {
     let root = &target.root;
     let keys = root.files_in("etc/ssh", "_key").unwrap_or_default();
     let id = root.text_opt("etc/machine-id").ok().flatten().unwrap_or_default();

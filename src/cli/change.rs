@@ -12,6 +12,7 @@ use super::Global;
 use super::diagnosis::{TargetFacts, write_finding};
 use super::trouble::{self, Trouble};
 use super::undo;
+use super::verification::Broken;
 use crate::check::{Finding, Status};
 use crate::plan::journal::{self, Journal, Turn};
 use crate::plan::{self, ApplyError, Change, Edits, Interrupt, Plan};
@@ -38,8 +39,10 @@ pub(super) struct Consent {
 pub(super) struct Request<'a> {
     /// The change.
     pub(super) plan: Plan,
-    /// Looks again when it is made; a `fail` takes it back.
+    /// Looks again when it is made; a `fail` takes it back, unless it is the rest of what was broken.
     pub(super) verify: &'a dyn Fn(&Target) -> Vec<Finding>,
+    /// What `verify` would have said before the change.
+    pub(super) broken: Broken,
     /// Findings to report whatever happens.
     pub(super) findings: Vec<Finding>,
     /// What the network is to become; `reset-network` only.
@@ -82,7 +85,15 @@ struct PlanFacts {
 #[derive(Debug, Serialize)]
 struct Verified {
     id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
     status: Status,
+}
+
+impl Verified {
+    fn of(finding: &Finding) -> Self {
+        Self { id: finding.id.to_owned(), subject: finding.subject.clone(), status: finding.status }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -109,7 +120,22 @@ pub(super) fn begin<'t>(
     if consent.dry_run {
         return Ok(None);
     }
-    let journal = Journal::open(&target.root, Turn::Now).map_err(trouble::no_journal)?;
+    if target.disk().is_some() && !was_interrupted(target)? {
+        return Ok(Some(Journal::later(&target.root)));
+    }
+    if target.disk().is_some() && !consent.yes {
+        match ui::confirm("A change of this disk was interrupted. Take it back first?")? {
+            Answer::Yes => {}
+            Answer::No => {
+                let hint = "answer yes, or mend the disk by hand";
+                let text = "nothing was changed: an interrupted change has to be taken back first";
+                return Err(Trouble::new(text, hint, Exit::Declined).into());
+            }
+            Answer::NobodyThere => return Err(trouble::no_consent("taking back an interrupted change")),
+        }
+    }
+    let journal = Journal::later(&target.root);
+    open_for_writing(target, &journal)?;
     for id in plan::recover(target, &journal)? {
         ui::progress(global.volume(), &format!("the change {id} had been interrupted and was taken back"));
     }
@@ -120,6 +146,22 @@ pub(super) fn begin<'t>(
         undo::take_back(global, target, &agreed, Some(&journal), record, Edits::Overwrite)?;
     }
     Ok(Some(journal))
+}
+
+/// Whether a change of the target was interrupted.
+fn was_interrupted(target: &Target) -> anyhow::Result<bool> {
+    Ok(journal::list(&target.root)?.iter().any(|record| record.state == journal::State::Open))
+}
+
+/// Makes a disk writable once its change is confirmed, and opens the journal.
+///
+/// # Errors
+/// The disk must not be written to, or another change runs.
+pub(super) fn open_for_writing(target: &Target, journal: &Journal<'_>) -> anyhow::Result<()> {
+    if let Some(disk) = target.disk() {
+        disk.make_writable().map_err(trouble::no_disk)?;
+    }
+    journal.take_turn(Turn::Now).map_err(trouble::no_journal)
 }
 
 /// Shows a plan, asks, applies, verifies. Without a journal it only shows.
@@ -168,13 +210,14 @@ pub(super) fn carry_out(
         }
     }
     let interrupt = Interrupt::on_signals()?;
+    open_for_writing(target, journal)?;
     let applied = match prepared.apply(target, journal, &interrupt) {
         Ok(applied) => applied,
         Err(error) => return report.failed(error),
     };
     report.journal = Some(applied.record().id.clone());
     let found = (request.verify)(target);
-    report.verified = found.iter().map(|f| Verified { id: f.id.to_owned(), status: f.status }).collect();
+    report.verified = found.iter().map(Verified::of).collect();
     if interrupt.is_set() {
         let error = applied.take_back(anyhow!("interrupted"));
         return report.failed(if matches!(error, ApplyError::RolledBack(_)) {
@@ -183,11 +226,16 @@ pub(super) fn carry_out(
             error
         });
     }
-    if let Some(bad) = found.into_iter().find(|f| f.status == Status::Fail) {
+    let verdict = request.broken.judge(&found);
+    if let Some(bad) = verdict.bad {
         let cause = anyhow!("it did not verify: {}: {}", bad.id, bad.title);
         report.findings.push(bad);
         return report.failed(applied.take_back(cause));
     }
+    report.left.extend(verdict.left.iter().map(left_over));
+    let is_new = |f: &Finding| !report.findings.iter().any(|g| (g.id, &g.subject) == (f.id, &f.subject));
+    let warned: Vec<_> = found.into_iter().filter(|f| f.status == Status::Warn && is_new(f)).collect();
+    report.findings.extend(warned);
     if let Some(seconds) = request.revert_after
         && let Err(e) = revert::arm(&target.root, &applied.record().id, seconds)
     {
@@ -199,8 +247,13 @@ pub(super) fn carry_out(
     Ok(report)
 }
 
+/// Says in a line what is still wrong.
+pub(super) fn left_over(finding: &Finding) -> String {
+    format!("{}: {}", finding.id, finding.title)
+}
+
 /// Seconds since 1970.
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
@@ -237,6 +290,16 @@ impl ChangeReport {
     /// Returns after how many seconds it takes itself back.
     pub(super) fn revert_after(&self) -> Option<u64> {
         self.revert_after_s
+    }
+
+    /// Adds what a look at the changed system found.
+    pub(super) fn also(&mut self, findings: Vec<Finding>) {
+        self.findings.extend(findings);
+    }
+
+    /// Whether the system is now as was asked: the change was made, or there was none to make.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.result, Outcome::Applied | Outcome::NothingToDo)
     }
 
     /// Notes that somebody kept it.
@@ -279,6 +342,9 @@ impl Report for ChangeReport {
             self.write_plan(ui)?;
         }
         let (status, word, rest) = match self.result {
+            Outcome::Applied if !self.left.is_empty() => {
+                (Status::Warn, "DONE", "made and verified; something is left".to_owned())
+            }
             Outcome::Applied => (Status::Ok, "DONE", "made and verified".to_owned()),
             Outcome::NothingToDo if !self.left.is_empty() => {
                 (Status::Warn, "NOTHING TO DO", "what is wrong has to be mended by hand".to_owned())

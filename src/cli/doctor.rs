@@ -11,6 +11,7 @@ use super::change::{self, Consent, Request};
 use super::diagnosis::{self, Diagnosis};
 use super::mending::{self, Mending};
 use super::trouble::{self, Trouble};
+use super::verification::Broken;
 use super::{Global, say};
 use crate::check::{self, Finding, Limits, Selection, Status, Strictness, Topic};
 use crate::report::{Exit, Report, nagios};
@@ -21,7 +22,8 @@ use crate::ui::{Ui, Volume};
 const EXAMPLES: &str = "\
 Examples:
   novactl doctor                       this server
-  novactl doctor --root /mnt/rescue    a sick server's disk, in rescue mode
+  novactl doctor --disk /dev/xvdb      a sick server's disk, in rescue mode
+  novactl doctor --disk web01.vhd      an image; --root DIR: a mounted disk
   novactl doctor --only agent-enabled,agent-running
   novactl doctor --format nagios --no-probe    for a monitoring system
   novactl doctor -v                    also what is in order, and why a check
@@ -100,6 +102,7 @@ impl Doctor {
         let request = Request {
             plan,
             verify: if ids.is_empty() { &|_| Vec::new() } else { &verify },
+            broken: Broken::of(&findings),
             findings: findings.into_iter().filter(diagnosis::matters).collect(),
             interfaces: None,
             revert_after,

@@ -13,6 +13,7 @@ use super::change::{self, Consent, Request};
 use super::diagnosis;
 use super::mending::{self, Mending};
 use super::trouble::{self, Trouble};
+use super::verification::Broken;
 use super::{Global, say};
 use crate::check::metadata::{self, Image, Who};
 use crate::check::{self, Finding, Limits, Occasion, Selection, Status, Topic};
@@ -117,6 +118,7 @@ impl FixImage {
         let request = Request {
             plan,
             verify: &verify,
+            broken: Broken::of(&findings),
             findings: findings.into_iter().filter(matters).collect(),
             interfaces: None,
             revert_after,

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 
+use super::change;
 use crate::check::{self, Check, Finding, Status};
 use crate::plan::Plan;
 use crate::target::Target;
@@ -36,7 +37,7 @@ pub(super) fn of(target: &Target, findings: &[Finding], verb: &'static str, titl
     let by_hand = |f: &&Finding| f.status == Status::Fail && !ids.iter().any(|id| id == f.id);
     for finding in findings.iter().filter(by_hand) {
         if !left.iter().any(|line| line.starts_with(&format!("{}: ", finding.id))) {
-            left.push(format!("{}: {}", finding.id, finding.title));
+            left.push(change::left_over(finding));
         }
     }
     Mending { plan, ids, left }

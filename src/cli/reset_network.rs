@@ -3,31 +3,26 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use clap::Args;
 use ipnet::IpNet;
 
 use super::change::{self, Consent, Request};
+use super::questions;
 use super::trouble::Trouble;
+use super::verification::Broken;
 use super::{Global, say};
-use crate::check::{self, Finding, Status, Topic};
-use crate::commands::network::{Proposal, ResetNetwork};
-use crate::net::backend::{BACKENDS, Backend};
+use crate::check::{self, Status};
+use crate::commands::network::{Proposal, Reached, ResetNetwork, verify};
+use crate::net::backend::BACKENDS;
 use crate::net::host::{self, HostNetwork};
-use crate::net::intent::{Intent, Nic, NicIntent};
+use crate::net::intent::Intent;
 use crate::net::live::Live;
 use crate::net::{from, links};
 use crate::report::{Exit, Report};
 use crate::root::Root;
 use crate::target::Target;
 use crate::{session, xenstore};
-
-/// How long a network manager may take, how long its work has to last, and how often it is looked at. The host gives
-/// `resetnetwork` 60 s in all.
-const SETTLES_WITHIN: Duration = Duration::from_secs(15);
-const STAYS_FOR: Duration = Duration::from_millis(1500);
-const LOOKS_EVERY: Duration = Duration::from_millis(200);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,7 +60,7 @@ pub struct ResetNetworkArgs {
     /// Take the change back after SECONDS unless it is kept; 0 never does
     #[arg(long, value_name = "SECONDS")]
     revert_after: Option<u64>,
-    /// Also on a server under RackConnect v2 automation
+    /// Also under RackConnect v2 automation, or to a gateway that is silent
     #[arg(long)]
     force: bool,
     /// How far it may go.
@@ -88,9 +83,15 @@ impl ResetNetworkArgs {
         let request = ResetNetwork { network, hostname, backend: self.backend.clone() };
         let Proposal { plan, intent, backend, findings } = request.propose(&target)?;
         let revert_after = self.revert_after(&target, &intent);
+        let reached = if self.force || self.consent.dry_run {
+            Reached::Unknown
+        } else {
+            Reached::before(&target, &intent)
+        };
         let mut request = Request {
             plan,
-            verify: &|target| verify(target, &intent, backend),
+            verify: &|target| verify(target, &intent, backend, reached),
+            broken: Broken::default(),
             findings,
             interfaces: Some(shown(&intent)?),
             revert_after,
@@ -111,7 +112,7 @@ impl ResetNetworkArgs {
     /// Returns what the NICs are to have, and the host name.
     fn wanted(&self, target: &Target) -> anyhow::Result<(HostNetwork, Option<String>)> {
         if !self.address.is_empty() {
-            return Ok((self.by_hand(target)?, None));
+            return Ok((by_hand(target, &self.address, &self.gateway, &self.dns)?, None));
         }
         match self.from.as_deref() {
             Some("config-drive") => Ok((crate::net::drive::read(target)?, None)),
@@ -122,49 +123,18 @@ impl ResetNetworkArgs {
                 let text = here.read(&path)?;
                 Ok((from::json(&text, file)?, None))
             }
-            None => of_the_store(target),
+            None => of_the_store(target).or_else(|error| self.typed(target, error)),
         }
     }
 
-    fn by_hand(&self, target: &Target) -> anyhow::Result<HostNetwork> {
-        let links = links::live(&target.root)?;
-        let mut network = HostNetwork::default();
-        for text in &self.address {
-            let parsed = text.split_once('=').and_then(|(nic, net)| Some((nic, net.parse::<IpNet>().ok()?)));
-            let Some((name, net)) = parsed else {
-                let text = format!("{text:?} is not NIC=ADDRESS/LENGTH");
-                return Err(
-                    Trouble::new(text, "for example --address eth0=203.0.113.7/24", Exit::Usage).into()
-                );
-            };
-            let mac = links.iter().find(|link| link.name == name).and_then(links::Link::host_mac);
-            let Some(mac) = mac else {
-                let names: Vec<_> =
-                    links.iter().filter(|l| l.kind.is_nic()).map(|l| l.name.as_str()).collect();
-                let hint = format!("the NICs are {}; novactl scan-ifaces shows all", names.join(", "));
-                return Err(
-                    Trouble::new(format!("no interface is called {name:?}"), hint, Exit::Usage).into()
-                );
-            };
-            let place = network.nics.iter().position(|nic| nic.mac == Some(mac)).unwrap_or_else(|| {
-                network.nics.push(from::by_hand(name, mac));
-                network.nics.len() - 1
-            });
-            match net {
-                IpNet::V4(net) => network.nics[place].addresses4.push(net),
-                IpNet::V6(net) => network.nics[place].addresses6.push(net),
-            }
-        }
-        if let Some(first) = network.nics.first_mut() {
-            for gateway in &self.gateway {
-                match gateway {
-                    IpAddr::V4(via) => first.gateway4 = Some(*via),
-                    IpAddr::V6(via) => first.gateway6 = Some(*via),
-                }
-            }
-            first.dns.clone_from(&self.dns);
-        }
-        Ok(network)
+    /// Asks a person where the host of the running system says nothing.
+    fn typed(&self, target: &Target, error: anyhow::Error) -> anyhow::Result<(HostNetwork, Option<String>)> {
+        let may_ask = target.is_live() && !target.store_is_named() && !self.consent.yes;
+        let Some(answers) = may_ask.then(|| questions::ask(target)).transpose()?.flatten() else {
+            return Err(error);
+        };
+        let network = by_hand(target, &[answers.address], &answers.gateway, &answers.dns)?;
+        Ok((network, None))
     }
 
     /// Returns after how many seconds the change takes itself back: as asked, else when this session would be lost.
@@ -191,6 +161,48 @@ impl ResetNetworkArgs {
             }
         }
     }
+}
+
+/// Returns the network that a person gives: addresses as `NIC=ADDRESS/LENGTH`, gateways for the NIC named first.
+fn by_hand(
+    target: &Target,
+    addresses: &[String],
+    gateways: &[IpAddr],
+    dns: &[IpAddr],
+) -> anyhow::Result<HostNetwork> {
+    let links = links::live(&target.root)?;
+    let mut network = HostNetwork::default();
+    for text in addresses {
+        let parsed = text.split_once('=').and_then(|(nic, net)| Some((nic, net.parse::<IpNet>().ok()?)));
+        let Some((name, net)) = parsed else {
+            let text = format!("{text:?} is not NIC=ADDRESS/LENGTH");
+            return Err(Trouble::new(text, "for example --address eth0=203.0.113.7/24", Exit::Usage).into());
+        };
+        let mac = links.iter().find(|link| link.name == name).and_then(links::Link::host_mac);
+        let Some(mac) = mac else {
+            let names: Vec<_> = links.iter().filter(|l| l.kind.is_nic()).map(|l| l.name.as_str()).collect();
+            let hint = format!("the NICs are {}; novactl scan-ifaces shows all", names.join(", "));
+            return Err(Trouble::new(format!("no interface is called {name:?}"), hint, Exit::Usage).into());
+        };
+        let place = network.nics.iter().position(|nic| nic.mac == Some(mac)).unwrap_or_else(|| {
+            network.nics.push(from::by_hand(name, mac));
+            network.nics.len() - 1
+        });
+        match net {
+            IpNet::V4(net) => network.nics[place].addresses4.push(net),
+            IpNet::V6(net) => network.nics[place].addresses6.push(net),
+        }
+    }
+    if let Some(first) = network.nics.first_mut() {
+        for gateway in gateways {
+            match gateway {
+                IpAddr::V4(via) => first.gateway4 = Some(*via),
+                IpAddr::V6(via) => first.gateway6 = Some(*via),
+            }
+        }
+        first.dns.extend_from_slice(dns);
+    }
+    Ok(network)
 }
 
 fn of_the_store(target: &Target) -> anyhow::Result<(HostNetwork, Option<String>)> {
@@ -225,51 +237,6 @@ fn refuse_rackconnect(target: &Target) -> anyhow::Result<()> {
     let text = format!("{} ({})", finding.title, seen.join("; "));
     let hint = "resetting its network breaks its connectivity; --force does it all the same";
     Err(Trouble::new(text, hint, Exit::CannotJudge).into())
-}
-
-/// Compares what is up, or on a disk what is configured, with what was meant.
-fn verify(target: &Target, intent: &Intent, backend: &dyn Backend) -> Vec<Finding> {
-    let addresses = |finding: Finding| finding.of("addresses-match-host-data", Topic::Network);
-    if !target.is_live() {
-        return intent.nics.iter().map(|nic| addresses(configured(target, nic, backend))).collect();
-    }
-    settled(intent).unwrap_or_else(|e| vec![addresses(Finding::fail(format!("{e:#}")))])
-}
-
-/// Looks until all is up and stays so, or the time is over: a manager that was told to reload answers first and works
-/// afterwards, and can take away for a moment what it did not make itself.
-fn settled(intent: &Intent) -> anyhow::Result<Vec<Finding>> {
-    let end = Instant::now() + SETTLES_WITHIN;
-    let mut good_since = None;
-    loop {
-        let findings = Live::look()?.compare(intent);
-        let is_good = findings.iter().all(|finding| finding.status == Status::Ok);
-        good_since = is_good.then(|| good_since.unwrap_or_else(Instant::now));
-        if good_since.is_some_and(|since| since.elapsed() >= STAYS_FOR) || Instant::now() >= end {
-            return Ok(findings);
-        }
-        std::thread::sleep(LOOKS_EVERY);
-    }
-}
-
-/// Reads back what was written, as the program that reads it at the next boot will.
-fn configured(target: &Target, nic: &NicIntent, backend: &dyn Backend) -> Finding {
-    let it = Nic { name: nic.name.clone(), mac: nic.mac };
-    let finding = match backend.configured(&target.root, &it) {
-        Ok(Some(found)) if found.addresses == nic.addresses => {
-            Finding::ok(format!("{} is configured as the host says", nic.name))
-        }
-        Ok(found) => {
-            let found = found.map(|found| found.addresses).unwrap_or_default();
-            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-            Finding::fail(format!("{} is not configured as the host says", nic.name)).seen(
-                backend.name(),
-                if found.is_empty() { "no address".to_owned() } else { found.join(", ") },
-            )
-        }
-        Err(e) => Finding::fail(format!("{e:#}")),
-    };
-    finding.about(&nic.name)
 }
 
 fn shown(intent: &Intent) -> anyhow::Result<serde_json::Value> {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::change::{self, ChangeReport, Consent, Request};
 use super::trouble::Trouble;
+use super::verification::Broken;
 use super::{Global, say};
 use crate::check::{Finding, Topic};
 use crate::plan::journal::{self, Journal, Record, State, Turn};
@@ -25,6 +26,7 @@ Examples:
   novactl undo 20261121T231500Z-reset-network
   novactl undo --keep               keep a change that would revert by itself
   novactl undo --root /mnt/rescue   on a mounted disk
+  novactl undo --disk /dev/xvdb     on a disk that is not mounted
 
 Files come back byte for byte, with mode, owner, time and extended attributes.";
 
@@ -70,7 +72,10 @@ impl Undo {
             return keep(global, journal, record);
         }
         let edits = if self.force { Edits::Overwrite } else { Edits::Refuse };
-        say(global, &take_back(global, &target, &self.consent, journal.as_ref(), record, edits)?)
+        let report = take_back(global, &target, &self.consent, journal.as_ref(), record, edits)?;
+        // a disk cannot be put down while its journal is open
+        drop(journal);
+        say(global, &report)
     }
 
     fn take_back_unless_kept(
@@ -128,6 +133,7 @@ pub(super) fn take_back(
     let request = Request {
         plan: plan::undo(&target.root, &record, edits)?,
         verify: &|_| Vec::new(),
+        broken: Broken::default(),
         findings: gone_for_good(&record),
         interfaces: None,
         revert_after: None,
@@ -135,6 +141,7 @@ pub(super) fn take_back(
     };
     let report = change::carry_out(global, target, consent, journal, request)?;
     if let (Some(journal), Exit::Ok) = (journal, report.exit()) {
+        change::open_for_writing(target, journal)?;
         plan::remove_made_dirs(&target.root, &record)?;
         journal.save(&Record { state: State::Undone, revert_at: None, ..record })?;
     }

@@ -7,6 +7,7 @@ use crate::facts::identity;
 use crate::facts::init::Init;
 use crate::facts::os::Base;
 use crate::plan::{FileChange, LiveStep};
+use crate::root::{Kind, Root};
 use crate::target::Target;
 
 /// The longest host name, in bytes (`HOST_NAME_MAX`, linux/limits.h).
@@ -60,11 +61,12 @@ fn is_valid(name: &str) -> bool {
         && name.bytes().any(|b| !b.is_ascii_digit() && b != b'.')
 }
 
-/// Returns what makes `name` the host name: every file of this system that says one, and the running kernel.
+/// Returns what makes `name` the host name: every file of this system that says one, and the running kernel. Of a file
+/// that is `planned` to be written, that text is taken.
 ///
 /// # Errors
 /// A file that says it cannot be read.
-pub fn set(target: &Target, name: &str) -> Result<(Vec<FileChange>, Vec<LiveStep>)> {
+pub fn set(target: &Target, name: &str, planned: &[FileChange]) -> Result<(Vec<FileChange>, Vec<LiveStep>)> {
     let root = &target.root;
     let base = target.os().base;
     let mut files = Vec::new();
@@ -81,9 +83,14 @@ pub fn set(target: &Target, name: &str) -> Result<(Vec<FileChange>, Vec<LiveStep
         ("etc/sysconfig/network", "HOSTNAME"),
         ("etc/conf.d/hostname", "hostname"),
         ("etc/rc.conf", "hostname"),
+        // read after it, the last one only by the script that sets the name
+        ("etc/rc.conf.local", "hostname"),
+        ("etc/rc.conf.d/hostname", "hostname"),
     ] {
-        let Some(text) = root.text_opt(path)? else { continue };
-        if let Some(new) = with_value(&text, key, name, base == Base::RedHat && !own_file) {
+        let Some(text) = text_of(root, path, planned)? else { continue };
+        let is_main = path == "etc/sysconfig/network" && base == Base::RedHat && !own_file
+            || path == "etc/rc.conf" && base == Base::FreeBsd;
+        if let Some(new) = with_value(&text, key, name, is_main) {
             files.push(FileChange::write(path, new));
         }
     }
@@ -98,6 +105,17 @@ pub fn set(target: &Target, name: &str) -> Result<(Vec<FileChange>, Vec<LiveStep
         _ => Vec::new(),
     };
     Ok((files, steps))
+}
+
+/// Returns what a file will say, or says; `None` where there is none. On SUSE, `etc/sysconfig/network` is a directory.
+fn text_of(root: &Root, path: &str, planned: &[FileChange]) -> Result<Option<String>> {
+    for change in planned.iter().filter(|change| change.path() == path) {
+        if let FileChange::Write { body, .. } = change {
+            return Ok(Some(String::from_utf8_lossy(body).into_owned()));
+        }
+    }
+    let is_file = root.stat_opt(path)?.is_some_and(|stat| stat.kind == Kind::File);
+    if is_file { root.text_opt(path) } else { Ok(None) }
 }
 
 /// `hostname` is not everywhere (minimal containers), `sysctl` is wherever procps or busybox is.

@@ -1,11 +1,14 @@
 //! `resetnetwork`: the host's network × the links × the back end in charge → a plan.
 
+mod verify;
+
 use anyhow::{Context, Result, bail};
 
 use super::hostname::{self, Hostname};
 use crate::check::{Finding, Topic};
+use crate::facts::os::Family;
 use crate::net::Mac;
-use crate::net::backend::{BACKENDS, Backend, Claim};
+use crate::net::backend::{self, BACKENDS, Backend, Claim};
 use crate::net::host::{Effect, HostNetwork, HostNic};
 use crate::net::intent::{Intent, Nic};
 use crate::net::links::{self, Kind, Link};
@@ -13,6 +16,8 @@ use crate::net::live::{Kernel, Live};
 use crate::plan::Plan;
 use crate::root::{FileNode, Node, Root};
 use crate::target::Target;
+
+pub use verify::{Reached, verify};
 
 /// What is to be configured.
 #[derive(Debug, Clone)]
@@ -71,7 +76,7 @@ impl ResetNetwork {
         if let Some(asked) = &self.hostname {
             self.add_hostname(asked, target, &mut plan, &mut findings)?;
         }
-        validate(backend, &plan, target)?;
+        validate(backend, &plan, &intent, target)?;
         Ok(Proposal { plan, intent, backend, findings })
     }
 
@@ -96,7 +101,7 @@ impl ResetNetwork {
     /// container. What is stacked on a NIC, or tunnels, never matches, whatever MAC it shows.
     fn nics(&self, links: &[Link], target: &Target, findings: &mut Vec<Finding>) -> Vec<Nic> {
         if links.is_empty() && !target.is_live() {
-            return self.assumed_nics(findings);
+            return self.assumed_nics(target, findings);
         }
         let mut nics = Vec::new();
         for record in &self.network.nics {
@@ -118,8 +123,9 @@ impl ResetNetwork {
         nics.into_iter().map(|(_, nic)| nic).collect()
     }
 
-    /// A disk does not say which names its NICs will have: eth0 is the public one, as the provider plugs them.
-    fn assumed_nics(&self, findings: &mut Vec<Finding>) -> Vec<Nic> {
+    /// A disk does not say which names its NICs will have: eth0 is the public one, as the provider plugs them; on
+    /// FreeBSD they are named by their driver, xn (xn(4)).
+    fn assumed_nics(&self, target: &Target, findings: &mut Vec<Finding>) -> Vec<Nic> {
         let mut records: Vec<_> = self.network.nics.iter().filter(|record| record.mac.is_some()).collect();
         let rank = |record: &HostNic| match record.label.as_deref().map(str::to_lowercase).as_deref() {
             Some("public") => 0,
@@ -127,10 +133,11 @@ impl ResetNetwork {
             _ => 2,
         };
         records.sort_by_key(|record| rank(record));
+        let driver = if target.os().family == Family::FreeBsd { "xn" } else { "eth" };
         let nics: Vec<_> = records
             .iter()
             .enumerate()
-            .filter_map(|(number, record)| Some(Nic { name: format!("eth{number}"), mac: record.mac? }))
+            .filter_map(|(number, record)| Some(Nic { name: format!("{driver}{number}"), mac: record.mac? }))
             .collect();
         let list: Vec<_> = nics.iter().map(|nic| format!("{} is {}", nic.name, nic.mac)).collect();
         findings.push(
@@ -158,19 +165,12 @@ impl ResetNetwork {
             };
             return Ok((backend, asked));
         }
-        let mut claims = Vec::new();
-        for backend in BACKENDS.iter().copied() {
-            if let Some(claim) = backend.claim(target)? {
-                claims.push((backend, claim));
-            }
-        }
-        let Some(best) = claims.iter().map(|(_, claim)| claim.strength).max() else {
+        let mut strongest = backend::in_charge(target)?.into_iter();
+        let Some(first) = strongest.next() else {
             bail!(
                 "nothing on this system reads network configuration that novactl can write: name it with --backend"
             );
         };
-        let mut strongest = claims.into_iter().filter(|(_, claim)| claim.strength == best);
-        let first = strongest.next().context("a strongest claim exists")?;
         for (backend, claim) in strongest {
             let title = format!(
                 "{} and {} both claim the NICs: {} is used",
@@ -210,11 +210,14 @@ impl ResetNetwork {
             }
         }
         if let Some(name) = judged.name() {
-            let (files, steps) = hostname::set(target, name)?;
-            // a file that the back end writes as well, rc.conf, already has its own changes
-            let new = |path: &str| !plan.files.iter().any(|file| file.path() == path);
-            let files: Vec<_> = files.into_iter().filter(|file| new(file.path())).collect();
-            plan.files.extend(files);
+            let (files, steps) = hostname::set(target, name, &plan.files)?;
+            for file in files {
+                // rc.conf: the back end's text with the name set in it
+                match plan.files.iter_mut().find(|planned| planned.path() == file.path()) {
+                    Some(planned) => *planned = file,
+                    None => plan.files.push(file),
+                }
+            }
             plan.steps.extend(steps);
         }
         Ok(())
@@ -290,22 +293,24 @@ fn owned(node: &Node) -> Node {
 }
 
 /// Has the program that reads the files check them on a copy, before anything is replaced.
-fn validate(backend: &dyn Backend, plan: &Plan, target: &Target) -> Result<()> {
+fn validate(backend: &dyn Backend, plan: &Plan, intent: &Intent, target: &Target) -> Result<()> {
     let stage =
         tempfile::Builder::new().prefix("novactl-").tempdir().context("making a directory for a copy")?;
     let staged = Root::open(stage.path())?;
+    // what stays as it is is read as well
+    let mut paths: Vec<String> = plan.files.iter().map(|file| file.path().to_owned()).collect();
     for dir in backend.reads() {
-        for entry in target.root.read_dir(dir)? {
-            let path = format!("{dir}/{}", entry.name);
-            if let Ok(node @ Node::File(_)) = target.root.node(&path) {
-                staged.put(&path, &owned(&node))?;
-            }
+        paths.extend(target.root.read_dir(dir)?.into_iter().map(|entry| format!("{dir}/{}", entry.name)));
+    }
+    for path in paths {
+        if let Ok(node @ Node::File(_)) = target.root.node(&path) {
+            staged.put(&path, &owned(&node))?;
         }
     }
     for (path, node) in plan.clone().prepare(&target.root)?.results() {
         staged.put(path, &owned(node))?;
     }
     backend
-        .validate(&staged)
+        .validate(&staged, intent)
         .with_context(|| format!("{} would refuse the new files: nothing is changed", backend.name()))
 }

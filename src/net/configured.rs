@@ -6,6 +6,7 @@
 //!
 //! To add a format: its file with `parse` and `look`, and one line in [`FORMATS`].
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
@@ -142,8 +143,9 @@ impl Configuration {
 /// One walk over a root's configuration.
 pub(crate) struct Scan<'r> {
     pub(crate) root: &'r Root,
-    /// Names in systemd's `*.wants` directories: what the administrator's links start at boot.
-    wanted: BTreeSet<String>,
+    /// Names in systemd's `*.wants` directories: what the administrator's links start at boot. Read when asked for:
+    /// most walks do not, and the directories can be large.
+    wanted: OnceCell<BTreeSet<String>>,
     found: Configuration,
     files: usize,
 }
@@ -151,7 +153,7 @@ pub(crate) struct Scan<'r> {
 impl<'r> Scan<'r> {
     /// Returns a walk over a root.
     pub(crate) fn of(root: &'r Root) -> Self {
-        Self { root, wanted: wanted_units(root), found: Configuration::default(), files: 0 }
+        Self { root, wanted: OnceCell::new(), found: Configuration::default(), files: 0 }
     }
 
     /// Ends a walk whose files are all needed.
@@ -167,7 +169,7 @@ impl<'r> Scan<'r> {
 
     /// Whether a unit is started at boot by a link.
     pub(crate) fn is_wanted(&self, unit: &str) -> bool {
-        self.wanted.contains(unit)
+        self.wanted.get_or_init(|| wanted_units(self.root)).contains(unit)
     }
 
     /// Whether a System V or OpenRC script of this name is started at boot.

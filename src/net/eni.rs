@@ -85,23 +85,10 @@ fn read(scan: &mut Scan, path: &str, depth: usize, files: &mut usize, all: &mut 
     all.texts.push((path.to_owned(), text.clone()));
     for line in lines(&text) {
         match line.words.first().map(String::as_str) {
-            Some("source") => {
+            Some("source" | "source-directory" | "source-dir") => {
                 all.open = None;
-                for pattern in &line.words[1..] {
-                    for file in sourced(scan, path, pattern) {
-                        read(scan, &file, depth + 1, files, all);
-                    }
-                }
-            }
-            Some("source-directory" | "source-dir") => {
-                all.open = None;
-                for dir in &line.words[1..] {
-                    let dir = beside(path, dir);
-                    let mut names = scan.files(&dir, "");
-                    names.retain(|file| is_plain(file.rsplit('/').next().unwrap_or_default()));
-                    for file in names {
-                        read(scan, &file, depth + 1, files, all);
-                    }
+                for file in included(scan, path, &line.words) {
+                    read(scan, &file, depth + 1, files, all);
                 }
             }
             _ => all.take(path, &line),
@@ -240,6 +227,22 @@ fn switches_ipv6_off(option: &str, command: &[&str]) -> bool {
     command.contains("disable_ipv6=1")
         // echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6
         || command.starts_with("echo1>") && command.contains("/disable_ipv6")
+}
+
+/// Returns the files that a `source` or `source-directory` line of a file names.
+pub(crate) fn included(scan: &mut Scan, from: &str, words: &[String]) -> Vec<String> {
+    let Some((word, names)) = words.split_first() else { return Vec::new() };
+    let mut files = Vec::new();
+    for name in names {
+        if word == "source" {
+            files.extend(sourced(scan, from, name));
+        } else {
+            let mut plain = scan.files(&beside(from, name), "");
+            plain.retain(|file| is_plain(file.rsplit('/').next().unwrap_or_default()));
+            files.extend(plain);
+        }
+    }
+    files
 }
 
 /// The files that a `source` names: a path, or a pattern in the last component.

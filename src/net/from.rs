@@ -210,6 +210,9 @@ pub fn by_hand(key: &str, mac: Mac) -> HostNic {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "makes trees")]
+    use std::path::Path;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -259,6 +262,29 @@ mod tests {
         for text in ["", "[]", "{}", "{\"a\": 1}", "{\"links\": [], \"networks\": []}", "\"x\""] {
             let error = format!("{:#}", json(text.as_bytes(), "etc/x.json").unwrap_err());
             assert!(error.contains("reading etc/x.json"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_config_drive_is_an_error_and_nothing_outside_it_is_read() {
+        use std::os::unix::fs::symlink;
+        let outside = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(outside.path(), DATA).unwrap();
+        let make: [&dyn Fn(&Path); 4] = [
+            &|file| symlink(outside.path(), file).unwrap(),
+            &|file| {
+                let mode = rustix::fs::Mode::from_raw_mode(0o600);
+                rustix::fs::mknodat(rustix::fs::CWD, file, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+            },
+            &|file| std::fs::File::create(file).unwrap().set_len(1 << 30).unwrap(),
+            &|file| std::fs::create_dir(file).unwrap(),
+        ];
+        for (number, make) in make.into_iter().enumerate() {
+            let drive = tempfile::tempdir().unwrap();
+            let file = drive.path().join(NETWORK_DATA);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            make(&file);
+            assert!(config_drive(&Root::open(drive.path()).unwrap()).is_err(), "{number}");
         }
     }
 

@@ -11,7 +11,7 @@ use crate::root::Root;
 use ipnet::IpNet;
 
 pub(crate) const RED_HAT: &str = "etc/sysconfig/network-scripts";
-const SUSE: &str = "etc/sysconfig/network";
+pub(crate) const SUSE: &str = "etc/sysconfig/network";
 
 /// Ends of names that every reader skips: backups of editors, packages and of the agent.
 const SKIPPED: [&str; 9] = ["~", ".bak", ".orig", ".rej", ".old", ".rpmnew", ".rpmorig", ".rpmsave", ".swp"];
@@ -26,7 +26,7 @@ pub(super) fn look(scan: &mut Scan) {
             }
         }
     }
-    if scan.root.find_program("wicked").is_some() || scan.root.exists("etc/sysconfig/network/scripts") {
+    if has_suse_reader(scan.root) {
         for path in files(scan, SUSE) {
             let Some(text) = scan.text(&path) else { continue };
             if let Some(planned) = planned(&path, &assignments::parse(&text), None) {
@@ -41,11 +41,18 @@ pub(crate) fn has_red_hat_reader(root: &Root) -> bool {
     has_scripts(root) || has_plugin(root)
 }
 
-/// Whether initscripts or the network-scripts package is there.
+/// Whether wicked or the ifup scripts before it are there.
+pub(crate) fn has_suse_reader(root: &Root) -> bool {
+    root.find_program("wicked").is_some() || root.exists("etc/sysconfig/network/scripts")
+}
+
+/// Whether initscripts or the network-scripts package is there. SLES 11 has an init script of the same name.
 pub(crate) fn has_scripts(root: &Root) -> bool {
-    ["etc/rc.d/init.d/network", "etc/init.d/network", "etc/sysconfig/network-scripts/ifup-eth"]
-        .iter()
-        .any(|path| root.exists(path))
+    let is_suse = root.exists("etc/sysconfig/network/config");
+    !is_suse
+        && ["etc/rc.d/init.d/network", "etc/init.d/network", "etc/sysconfig/network-scripts/ifup-eth"]
+            .iter()
+            .any(|path| root.exists(path))
 }
 
 /// Whether NetworkManager reads these files.

@@ -73,15 +73,18 @@ impl Intent {
     /// Joins records and NICs by MAC. Records without a NIC and NICs without a record are left alone, and so is a NIC
     /// whose record is lost: without addresses it would be cut off by a slip of the host.
     pub fn of(host: &HostNetwork, nics: &[Nic]) -> Self {
+        let is_good = |record: &&HostNic| !record.is_lost() && !has_only_nonsense(record);
         let record =
-            |nic: &Nic| host.nics.iter().find(|record| record.mac == Some(nic.mac) && !record.is_lost());
+            |nic: &Nic| host.nics.iter().find(|record| record.mac == Some(nic.mac) && is_good(record));
         let joined: Vec<(&Nic, &HostNic)> =
             nics.iter().filter_map(|nic| record(nic).map(|record| (nic, record))).collect();
-        let owner4 = owner(&joined, |record| record.gateway4.is_some());
-        let owner6 = owner(&joined, |record| record.gateway6.is_some());
+        let gateway4 = |record: &HostNic| record.gateway4.map(IpAddr::from).filter(is_of_a_machine);
+        let gateway6 = |record: &HostNic| record.gateway6.map(IpAddr::from).filter(is_of_a_machine);
+        let owner4 = owner(&joined, |record| gateway4(record).is_some());
+        let owner6 = owner(&joined, |record| gateway6(record).is_some());
         let nics = joined.iter().enumerate().map(|(place, (nic, record))| {
-            let gateway4 = record.gateway4.filter(|_| owner4 == Some(place)).map(IpAddr::from);
-            let gateway6 = record.gateway6.filter(|_| owner6 == Some(place)).map(IpAddr::from);
+            let gateway4 = gateway4(record).filter(|_| owner4 == Some(place));
+            let gateway6 = gateway6(record).filter(|_| owner6 == Some(place));
             NicIntent::of(nic, record, gateway4, gateway6)
         });
         Self { nics: nics.collect() }
@@ -100,7 +103,8 @@ fn owner(joined: &[(&Nic, &HostNic)], has_gateway: impl Fn(&HostNic) -> bool) ->
 impl NicIntent {
     fn of(nic: &Nic, record: &HostNic, gateway4: Option<IpAddr>, gateway6: Option<IpAddr>) -> Self {
         let four = record.addresses4.iter().copied().map(IpNet::from);
-        let addresses: Vec<IpNet> = four.chain(record.addresses6.iter().copied().map(IpNet::from)).collect();
+        let both = four.chain(record.addresses6.iter().copied().map(IpNet::from));
+        let addresses: Vec<IpNet> = both.filter(is_usable).collect();
         let hop = |via: IpAddr| Hop { via, onlink: !addresses.iter().any(|net| net.contains(&via)) };
         // a default route among the routes is the gateway once more
         let routes = record.routes.iter().filter(|route| route.to.prefix_len() > 0);
@@ -110,8 +114,11 @@ impl NicIntent {
             label: record.label.as_deref().map(one_line).filter(|label| !label.is_empty()),
             gateway4: gateway4.map(hop),
             gateway6: gateway6.map(hop),
-            routes: routes.map(|route| RouteIntent { to: route.to, hop: route.via.map(hop) }).collect(),
-            dns: record.dns.clone(),
+            routes: routes
+                .map(|route| RouteIntent { to: route.to, hop: route.via.filter(is_of_a_machine).map(hop) })
+                .collect(),
+            // a resolver can be on the machine itself
+            dns: record.dns.iter().copied().filter(|server| !server.is_unspecified()).collect(),
             addresses,
         }
     }
@@ -147,6 +154,24 @@ impl Family {
     pub fn of(address: IpAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
+}
+
+/// Whether a record has addresses and none that can be used: as good as lost.
+fn has_only_nonsense(record: &HostNic) -> bool {
+    let four = record.addresses4.iter().copied().map(IpNet::from);
+    let mut all = four.chain(record.addresses6.iter().copied().map(IpNet::from)).peekable();
+    all.peek().is_some() && !all.any(|net| is_usable(&net))
+}
+
+/// Whether a NIC can have this address. With length 0 it would take the whole internet for its own link.
+fn is_usable(net: &IpNet) -> bool {
+    is_of_a_machine(&net.addr()) && net.prefix_len() > 0
+}
+
+/// Whether a machine can have this address on a link. For what reads the files, 0.0.0.0 as a next hop is none.
+fn is_of_a_machine(address: &IpAddr) -> bool {
+    let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    !(address.is_unspecified() || address.is_loopback() || address.is_multicast() || is_broadcast)
 }
 
 /// Makes a tenant's text fit for one comment line: printable ASCII, 64 characters at most, no quotes, backslashes,
@@ -215,6 +240,8 @@ mod tests {
             (r#"{"ips":[{"ip":"10.0.0.5","netmask":"255.0.255.0","enabled":"1"}]}"#, 0),
             (r#"{"ips":[{"ip":"10.0.0.5","netmask":"255.0.0.0","enabled":"0"}]}"#, 1),
             (r#"{"ips":[{"ip":"10.0.0.5","netmask":"255.0.0.0","enabled":"1"},{"ip":"x"}]}"#, 1),
+            (r#"{"ips":[{"ip":"0.0.0.0","netmask":"255.0.0.0","enabled":"1"}]}"#, 0),
+            (r#"{"ips":[{"ip":"10.0.0.5","netmask":"0.0.0.0","enabled":"1"}]}"#, 0),
         ];
         for (record, nics) in rows {
             let intent = Intent::of(&host(&[("BC764E000001", record)]), &[nic("eth0", "bc:76:4e:00:00:01")]);

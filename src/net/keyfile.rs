@@ -1,7 +1,8 @@
 //! NetworkManager's keyfiles: one connection profile each.
 //!
-//! Source: nm-settings-keyfile(5), nm-settings(5). Files that NetworkManager skips: hidden ones, backups (`~`, `.bak`
-//! and the like of editors), and what is not a keyfile by name outside `/etc`.
+//! Source: nm-settings-keyfile(5), nm-settings(5), `nm_keyfile_utils_ignore_filename` of `nm-keyfile.c`. Files that
+//! NetworkManager skips: hidden ones, `~`, certificates, temporary ones, and what is not a keyfile by name outside
+//! `/etc`. A `.bak` in `/etc` is a profile.
 
 use ipnet::IpNet;
 
@@ -33,14 +34,22 @@ pub(crate) fn files(scan: &mut Scan) -> Vec<String> {
     for dir in DIRS {
         for path in scan.files(dir, "") {
             let name = path.rsplit('/').next().unwrap_or_default();
-            let is_skipped = name.starts_with('.') || name.ends_with('~') || name.ends_with(".bak");
             let is_keyfile = dir.starts_with("etc/") || name.ends_with(".nmconnection");
-            if !is_skipped && is_keyfile {
+            if !is_skipped(name) && is_keyfile {
                 files.push(path);
             }
         }
     }
     files
+}
+
+fn is_skipped(name: &str) -> bool {
+    // mkstemp's: a point and six letters or digits
+    let is_temporary = name
+        .rsplit_once('.')
+        .is_some_and(|(_, end)| end.len() == 6 && end.bytes().all(|b| b.is_ascii_alphanumeric()));
+    let lower = name.to_ascii_lowercase();
+    name.starts_with('.') || is_temporary || ["~", ".pem", ".der"].iter().any(|end| lower.ends_with(end))
 }
 
 pub(crate) fn parse(path: &str, text: &str) -> Option<Planned> {
@@ -126,6 +135,22 @@ mod tests {
 
     const READER: (&str, &str) = ("usr/sbin/NetworkManager", "!");
     const DIR: &str = "etc/NetworkManager/system-connections";
+
+    #[test]
+    fn backups_are_profiles_and_temporary_files_are_not() {
+        let cases = [
+            ("x", false),
+            ("x.nmconnection.1448461234.56.bak", false),
+            ("x.bak", false),
+            ("x~", true),
+            (".x", true),
+            ("x.A1b2C3", true),
+            ("ca.PEM", true),
+        ];
+        for (name, want) in cases {
+            assert_eq!(is_skipped(name), want, "{name}");
+        }
+    }
 
     #[test]
     fn a_profile_makes_the_kind_it_names() {

@@ -41,6 +41,8 @@ struct LiveAddress {
     net: IpNet,
     /// It came from router advertisements and goes by itself.
     is_advertised: bool,
+    /// What is to be said to get it again: an address has a broadcast address or none.
+    broadcast: Option<String>,
 }
 
 /// A route of the main table.
@@ -220,7 +222,11 @@ impl Live {
         for net in strangers {
             let text = net.to_string();
             let run = ["ip", "address", "del", &text, "dev", &nic.name];
-            let back = ["ip", "address", "replace", &text, "dev", &nic.name];
+            let mut back = vec!["ip", "address", "replace", &text, "dev", &nic.name];
+            let known = self.addresses.iter().find(|a| a.nic == nic.name && a.net == net);
+            if let Some(broadcast) = known.and_then(|address| address.broadcast.as_deref()) {
+                back.extend(["broadcast", broadcast]);
+            }
             steps.push(step(&run, Some(&back)));
         }
     }
@@ -270,7 +276,8 @@ fn address(line: &str) -> Option<LiveAddress> {
     }
     let is_advertised =
         family == "inet6" && rest.iter().any(|word| *word == "dynamic" || *word == "kernel_ra");
-    Some(LiveAddress { nic, net, is_advertised })
+    let broadcast = rest.windows(2).find(|pair| pair[0] == "brd").map(|pair| pair[1].to_owned());
+    Some(LiveAddress { nic, net, is_advertised, broadcast })
 }
 
 /// Reads `default via 10.0.0.1 dev eth0 proto static metric 100 onlink` and the like.
@@ -370,7 +377,10 @@ mod tests {
             [
                 (add.to_owned(), Some("ip address del 192.0.2.7/24 dev eth0".to_owned())),
                 (route.to_owned(), Some("ip -4 route replace default via 10.0.0.1 dev eth0".to_owned())),
-                (del.to_owned(), Some("ip address replace 10.0.0.5/24 dev eth0".to_owned())),
+                (
+                    del.to_owned(),
+                    Some("ip address replace 10.0.0.5/24 dev eth0 broadcast 10.0.0.255".to_owned())
+                ),
             ]
         );
     }

@@ -1,9 +1,9 @@
-//! Links and addresses of the running system: one rtnetlink dump each, whatever their number.
+//! Links, addresses and neighbours of the running system: one rtnetlink dump each, whatever their number.
 //!
 //! Only what reports need is decoded; an attribute of another form than expected counts as absent, never as an
 //! error, because kernels from 2.6.32 on are looked at.
 //!
-//! Source: include/uapi/linux/{netlink,rtnetlink,if_link,if_addr,if_tun,ipv6}.h.
+//! Source: include/uapi/linux/{netlink,rtnetlink,if_link,if_addr,if_tun,ipv6,neighbour}.h.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -29,6 +29,8 @@ const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
+const RTM_NEWNEIGH: u16 = 28;
+const RTM_GETNEIGH: u16 = 30;
 
 /// Bytes read at once; the kernel fills 32 KiB at most (net/netlink/af_netlink.c: netlink_recvmsg).
 const BUFFER: usize = 64 << 10;
@@ -62,6 +64,24 @@ pub(super) fn links() -> Result<Vec<Link>> {
     let names: Vec<_> = found.iter().map(|f| (name(f.master), name(f.lower))).collect();
     let finish = |(found, (master, lower)): (Found, _)| Link { master, lower, ..found.link };
     Ok(found.drain(..).zip(names).map(finish).collect())
+}
+
+/// What the kernel knows of another machine on a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Neighbour {
+    pub(super) index: u32,
+    pub(super) address: IpAddr,
+    /// It has answered, and has not been silent since; or somebody wrote its hardware address down.
+    pub(super) is_known: bool,
+}
+
+/// Returns the neighbours on all links.
+///
+/// # Errors
+/// There is no netlink, or no dump came to an end.
+pub(super) fn neighbours() -> Result<Vec<Neighbour>> {
+    // struct ndmsg of all families
+    dump(RTM_GETNEIGH, &[0; 12], RTM_NEWNEIGH, neighbour).context("listing the neighbours")
 }
 
 /// A link whose relations are still numbers.
@@ -252,12 +272,26 @@ fn address(message: &[u8]) -> Option<(u32, IpNet)> {
     let (header, rest) = message.split_at_checked(8)?;
     // on a point-to-point link IFA_ADDRESS is the other end's
     let value = attribute(rest, IFA_LOCAL).or_else(|| attribute(rest, IFA_ADDRESS))?;
-    let address = match value.len() {
-        4 => IpAddr::from(<[u8; 4]>::try_from(value).ok()?),
-        16 => IpAddr::from(<[u8; 16]>::try_from(value).ok()?),
-        _ => return None,
-    };
-    Some((number(&header[4..])?, IpNet::new(address, header[1]).ok()?))
+    Some((number(&header[4..])?, IpNet::new(ip(value)?, header[1]).ok()?))
+}
+
+fn neighbour(message: &[u8]) -> Option<Neighbour> {
+    const NDA_DST: u16 = 1;
+    // NUD_REACHABLE, STALE, DELAY, NOARP, PERMANENT; while it is asked again (PROBE) it is not known
+    const KNOWN: u16 = 0x02 | 0x04 | 0x08 | 0x40 | 0x80;
+    // struct ndmsg: family, pad, index, state, flags, type
+    let (header, rest) = message.split_at_checked(12)?;
+    let state = u16::from_ne_bytes([header[8], header[9]]);
+    let address = ip(attribute(rest, NDA_DST)?)?;
+    Some(Neighbour { index: number(&header[4..])?, address, is_known: state & KNOWN != 0 })
+}
+
+fn ip(value: &[u8]) -> Option<IpAddr> {
+    match value.len() {
+        4 => Some(IpAddr::from(<[u8; 4]>::try_from(value).ok()?)),
+        16 => Some(IpAddr::from(<[u8; 16]>::try_from(value).ok()?)),
+        _ => None,
+    }
 }
 
 fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
@@ -303,7 +337,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_message_is_a_link_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
-            let _ = (link(&bytes), address(&bytes), refusal(&bytes));
+            let _ = (link(&bytes), address(&bytes), neighbour(&bytes), refusal(&bytes));
         }
     }
 }

@@ -1,14 +1,16 @@
 //! Makes a change: journal, files, programs. The only place that does.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use super::accounts;
 use super::journal::{self, FileRecord, Journal, NodeRecord, Record, State};
 use super::{FileChange, Leaves, LiveStep, Plan, Prepared};
-use crate::exec::Cmd;
+use crate::exec::{self, Cmd};
 use crate::root::{Node, Root};
 use crate::target::Target;
 
@@ -76,6 +78,7 @@ pub struct Applied<'j> {
     journal: &'j Journal<'j>,
     record: Record,
     runs: Runs,
+    _accounts: Option<OwnedFd>,
 }
 
 /// Whether programs of the target may be run.
@@ -106,12 +109,14 @@ impl Prepared {
     ) -> Result<Applied<'j>, ApplyError> {
         let root = &target.root;
         let runs = Runs::of(target);
+        let paths = self.files.iter().map(|file| file.path.as_str());
+        let accounts = accounts::hold(target, paths).map_err(ApplyError::Refused)?;
         let record = self.record(root).map_err(ApplyError::Refused)?;
         let originals: Vec<&Node> = self.files.iter().map(|file| &file.before).collect();
         let record = journal.begin(record, &originals).map_err(ApplyError::Refused)?;
         let mut steps_made = 0;
         match self.make(root, runs, interrupt, &mut steps_made) {
-            Ok(()) => Ok(Applied { journal, record, runs }),
+            Ok(()) => Ok(Applied { journal, record, runs, _accounts: accounts }),
             Err(cause) => {
                 let made = Record { steps: record.steps[..steps_made].to_vec(), ..record.clone() };
                 let left = put_back(root, &made, runs);
@@ -155,6 +160,7 @@ impl Prepared {
             steps: self.steps.clone(),
             discarded: self.discards.clone(),
             revert_at: None,
+            request: self.request.clone(),
         })
     }
 
@@ -313,8 +319,9 @@ fn put_back(root: &Root, record: &Record, runs: Runs) -> Vec<String> {
     }
     if runs == Runs::Yes {
         let back = record.steps.iter().rev().filter_map(|step| step.back.as_ref());
-        for cmd in back.chain(&record.activate) {
-            if let Err(e) = run(cmd) {
+        let back = back.map(|cmd| (cmd, run_back(cmd)));
+        for (cmd, ran) in back.chain(record.activate.iter().map(|cmd| (cmd, run(cmd)))) {
+            if let Err(e) = ran {
                 left.push(format!("{e:#}: run {} by hand", cmd.argv().join(" ")));
             }
         }
@@ -322,12 +329,35 @@ fn put_back(root: &Root, record: &Record, runs: Runs) -> Vec<String> {
     left
 }
 
+/// Takes a step back. One that had not been made, because it failed or we were killed before it, leaves nothing to take
+/// back: that is no failure.
+fn run_back(cmd: &Cmd) -> Result<()> {
+    // what iproute2 says of a route and of an address that are not there; the last from Linux 6.8 on
+    const NOT_THERE: [&str; 3] = [
+        "RTNETLINK answers: No such process",
+        "RTNETLINK answers: Cannot assign requested address",
+        "ddress not found",
+    ];
+    let output = cmd.output()?.with_context(|| missing(cmd))?;
+    if NOT_THERE.iter().any(|words| output.stderr.contains(words)) {
+        return Ok(());
+    }
+    judged(cmd, &output)
+}
+
 fn run(cmd: &Cmd) -> Result<()> {
-    let line = cmd.argv().join(" ");
-    let Some(output) = cmd.output()? else { bail!("running {line}: the program is not installed") };
+    judged(cmd, &cmd.output()?.with_context(|| missing(cmd))?)
+}
+
+fn missing(cmd: &Cmd) -> String {
+    format!("running {}: the program is not installed", cmd.argv().join(" "))
+}
+
+fn judged(cmd: &Cmd, output: &exec::Output) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }
+    let line = cmd.argv().join(" ");
     let said = if output.stderr.trim().is_empty() { &output.stdout } else { &output.stderr };
     let tail: Vec<_> = said.trim().lines().rev().take(3).collect();
     let tail: Vec<_> = tail.into_iter().rev().collect();

@@ -5,6 +5,7 @@
 //! change that was interrupted, and is taken back. Everything is 0700 and 0600: an original can be /etc/shadow.
 
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Discard, LiveStep, Secrecy};
+use crate::date::Date;
 use crate::exec::Cmd;
 use crate::root::{FileNode, Node, Root};
 
@@ -21,7 +23,7 @@ pub const DIR: &str = "var/lib/novactl/undo";
 const HOME: &str = "var/lib/novactl";
 const LOCK: &str = "var/lib/novactl/lock";
 
-/// Finished entries that are kept; the oldest beyond are dropped.
+/// Finished entries that are kept, of people and of the host each; the oldest beyond are dropped.
 const KEPT: usize = 10;
 
 /// One change, as it is on the disk.
@@ -50,6 +52,9 @@ pub struct Record {
     pub discarded: Vec<Discard>,
     /// When it takes itself back unless it is kept, in seconds since 1970.
     pub revert_at: Option<u64>,
+    /// The host's request that asked for it; none when a person did.
+    #[serde(default)]
+    pub request: Option<String>,
 }
 
 /// How far a change came.
@@ -127,7 +132,7 @@ impl Turn {
 #[derive(Debug)]
 pub struct Journal<'r> {
     root: &'r Root,
-    _lock: OwnedFd,
+    lock: OnceLock<OwnedFd>,
 }
 
 impl<'r> Journal<'r> {
@@ -136,11 +141,32 @@ impl<'r> Journal<'r> {
     /// # Errors
     /// Another novactl changes this target just now, or the journal cannot be written.
     pub fn open(root: &'r Root, turn: Turn) -> Result<Self> {
-        root.make_dir(HOME, 0o700)?;
-        root.make_dir(DIR, 0o700)?;
-        let lock = root.open_lock(LOCK)?;
+        let journal = Self::later(root);
+        journal.take_turn(turn)?;
+        Ok(journal)
+    }
+
+    /// Returns the journal of a tree that cannot be written yet: [`Journal::take_turn`] opens it.
+    pub fn later(root: &'r Root) -> Self {
+        Self { root, lock: OnceLock::new() }
+    }
+
+    /// Opens the journal for a change, unless it is open.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn take_turn(&self, turn: Turn) -> Result<()> {
+        if self.lock.get().is_some() {
+            return Ok(());
+        }
+        self.root.make_dir(HOME, 0o700)?;
+        self.root.make_dir(DIR, 0o700)?;
+        let lock = self.root.open_lock(LOCK)?;
         match rustix::fs::flock(&lock, turn.operation()) {
-            Ok(()) => Ok(Self { root, _lock: lock }),
+            Ok(()) => {
+                self.lock.get_or_init(|| lock);
+                Ok(())
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 bail!("another novactl changes this system just now: wait until it has ended, then try again")
             }
@@ -179,8 +205,13 @@ impl<'r> Journal<'r> {
 
     /// Drops the oldest finished entries beyond those that are kept.
     pub(super) fn prune(&self) -> Result<()> {
-        let finished: Vec<_> = list(self.root)?.into_iter().filter(|r| r.state != State::Open).collect();
-        for record in finished.iter().take(finished.len().saturating_sub(KEPT)) {
+        let finished = list(self.root)?.into_iter().filter(|record| record.state != State::Open);
+        let (hosts, peoples): (Vec<_>, Vec<_>) = finished.partition(|record| record.request.is_some());
+        let old = |records: Vec<Record>| {
+            let surplus = records.len().saturating_sub(KEPT);
+            records.into_iter().take(surplus)
+        };
+        for record in old(hosts).chain(old(peoples)) {
             let dir = format!("{DIR}/{}", record.id);
             for entry in self.root.read_dir(&dir)? {
                 self.root.put(&format!("{dir}/{}", entry.name), &Node::Absent)?;
@@ -299,19 +330,11 @@ fn digest(body: &[u8]) -> String {
     Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Writes seconds since 1970 as `20261121T231500Z` (days to date: Howard Hinnant, "chrono-Compatible Low-Level Date
-/// Algorithms", `civil_from_days`).
-fn stamp(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86400 + 719_468, seconds % 86400);
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+/// Writes seconds since 1970 as `20261121T231500Z`.
+pub(crate) fn stamp(seconds: u64) -> String {
+    let date = Date::of(seconds);
+    let (hour, minute, second) = date.clock();
+    format!("{:04}{:02}{:02}T{hour:02}{minute:02}{second:02}Z", date.year, date.month, date.day)
 }
 
 #[cfg(test)]
@@ -319,9 +342,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_as_dates() {
-        assert_eq!(stamp(0), "19700101T000000Z");
-        assert_eq!(stamp(951_782_400), "20000229T000000Z");
+    fn entries_are_named_by_their_time() {
         assert_eq!(stamp(1_795_302_900), "20261121T231500Z");
     }
 }

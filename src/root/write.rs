@@ -47,6 +47,10 @@ impl std::fmt::Debug for FileNode {
     }
 }
 
+/// The directory of a user's keys: sshd ignores it when others may write in it, and its user must be able to read it
+/// (sshd_config(5), `StrictModes`).
+const KEYS_DIR: &str = ".ssh";
+
 /// The largest set of extended attributes that is kept, in bytes (linux/limits.h, `XATTR_SIZE_MAX`).
 const XATTR_MAX: usize = 65536;
 
@@ -68,6 +72,29 @@ impl Root {
                 let fd = rustix::fs::openat(&parent, name, flags, Mode::empty()).with_context(doing)?;
                 file_node(fd).with_context(doing).map(Node::File)
             }
+        }
+    }
+
+    /// Returns an extended attribute of the file or directory that a path leads to; `None` where it has none.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn xattr_opt(&self, path: &str, name: &str) -> Result<Option<Vec<u8>>> {
+        let doing = || format!("reading {name} of {path}");
+        match self.stat_opt(path)? {
+            Some(stat) if matches!(stat.kind, Kind::File | Kind::Dir) => {}
+            _ => return Ok(None),
+        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let Some(fd) = self.open_at(path, flags).with_context(doing)? else { return Ok(None) };
+        let mut value = vec![0; XATTR_MAX];
+        match rustix::fs::fgetxattr(&fd, name, &mut value[..]) {
+            Ok(length) => {
+                value.truncate(length);
+                Ok(Some(value))
+            }
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
+            Err(e) => Err(e).with_context(doing),
         }
     }
 
@@ -157,10 +184,15 @@ impl Root {
             }
             let doing = || format!("making the directory {dir}");
             let (parent, name) = self.parent_of(&dir).with_context(doing)?.with_context(doing)?;
-            let bits = if end == parts.len() { mode } else { 0o755 };
-            match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(bits)) {
-                Ok(()) => made.push(dir),
-                Err(e) => return Err(e).with_context(doing),
+            let bits = match name {
+                KEYS_DIR => 0o700,
+                _ if end == parts.len() => mode,
+                _ => 0o755,
+            };
+            rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(bits)).with_context(doing)?;
+            made.push(dir.clone());
+            if name == KEYS_DIR {
+                like_its_parent(&parent, name).with_context(doing)?;
             }
         }
         Ok(made)
@@ -195,7 +227,10 @@ impl Root {
     }
 
     /// A rename over an immutable file says only EPERM: this says which flag and how to clear it.
-    fn refuse_immutable(&self, path: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// The file is immutable or append-only.
+    pub(crate) fn refuse_immutable(&self, path: &str) -> Result<()> {
         let Some(stat) = self.lstat_opt(path)? else { return Ok(()) };
         if stat.kind != Kind::File {
             return Ok(());
@@ -204,13 +239,20 @@ impl Root {
         // not every file system has flags
         let Ok(flags) = rustix::fs::ioctl_getflags(&file) else { return Ok(()) };
         if flags.contains(IFlags::IMMUTABLE) {
-            bail!("the file is immutable: chattr -i {path} allows the change");
+            bail!("the file is immutable: chattr -i {} allows the change", self.path.join(path).display());
         }
         if flags.contains(IFlags::APPEND) {
-            bail!("the file is append-only: chattr -a {path} allows the change");
+            bail!("the file is append-only: chattr -a {} allows the change", self.path.join(path).display());
         }
         Ok(())
     }
+}
+
+/// Gives a directory the owner of the one it is in.
+fn like_its_parent(parent: &OwnedFd, name: &str) -> rustix::io::Result<()> {
+    let stat = rustix::fs::fstat(parent)?;
+    let (uid, gid) = (rustix::fs::Uid::from_raw(stat.st_uid), rustix::fs::Gid::from_raw(stat.st_gid));
+    rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
 }
 
 /// Returns a directory opened for reading, which fsync needs.

@@ -15,7 +15,7 @@ shift 3
 mount -t tmpfs -o mode=755 tmpfs /mnt
 mkdir /mnt/upper /mnt/work /mnt/root
 mount -t overlay overlay -o "lowerdir=$tree,upperdir=/mnt/upper,workdir=/mnt/work" /mnt/root
-cp -a "$files/." /mnt/root/
+cp -a --remove-destination "$files/." /mnt/root/
 chown -R 0:0 /mnt/root/etc
 cd /mnt/root
 mount -t proc proc proc

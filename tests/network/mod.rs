@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use novactl::net::backend::{BACKENDS, Backend, Strength};
 use novactl::net::host::{HostNetwork, HostNic};
@@ -393,4 +394,17 @@ pub(crate) fn claims(units: &[&str], files: &[(&str, &str)]) -> Vec<(&'static st
         Some((backend.name(), claim.source, claim.strength))
     };
     BACKENDS.iter().filter_map(claim).collect()
+}
+
+/// Has a real shell source a file with an empty environment and no programs, and returns the words of a variable there.
+///
+/// # Panics
+/// The file runs something, or says something.
+pub(crate) fn sourced(shell: &str, file: &Path, name: &str) -> Vec<String> {
+    let script = "set -e; PATH=/nowhere; . \"$1\"; eval \"printf '%s\\n' \\\"\\${$2-}\\\"\"";
+    let output =
+        Command::new(shell).args(["-c", script, "sh"]).arg(file).arg(name).env_clear().output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told.is_empty(), "{}: {told}", file.display());
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }

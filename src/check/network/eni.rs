@@ -43,30 +43,30 @@ pub(super) const AUTO: Check = Check {
 };
 
 /// All files together.
-struct Interfaces {
-    stanzas: Vec<Stanza>,
+pub(super) struct Interfaces {
+    pub(super) stanzas: Vec<Stanza>,
     /// Lines that belong to no stanza, and that is all that they are needed for: their words.
-    others: Vec<Vec<String>>,
+    pub(super) others: Vec<Vec<String>>,
 }
 
 /// An `iface` with its options.
-struct Stanza {
-    path: String,
-    name: String,
+pub(super) struct Stanza {
+    pub(super) path: String,
+    pub(super) name: String,
     /// The `iface` line first.
-    lines: Vec<Entry>,
+    pub(super) lines: Vec<Entry>,
 }
 
 /// A line of a stanza.
-struct Entry {
-    number: usize,
-    words: Vec<String>,
+pub(super) struct Entry {
+    pub(super) number: usize,
+    pub(super) words: Vec<String>,
     /// The line as it stands; `None` for one that goes on in the next.
-    raw: Option<String>,
+    pub(super) raw: Option<String>,
 }
 
 impl Entry {
-    fn word(&self, place: usize) -> &str {
+    pub(super) fn word(&self, place: usize) -> &str {
         self.words.get(place).map_or("", String::as_str)
     }
 
@@ -82,13 +82,13 @@ impl Stanza {
         self.lines.get(1..).unwrap_or_default()
     }
 
-    fn option(&self, name: &str) -> Option<&Entry> {
+    pub(super) fn option(&self, name: &str) -> Option<&Entry> {
         self.options().iter().find(|line| line.word(0) == name)
     }
 }
 
 /// Reads what ifupdown reads; `None` where it is not in charge.
-fn interfaces(target: &Target) -> Result<Option<Interfaces>> {
+pub(super) fn interfaces(target: &Target) -> Result<Option<Interfaces>> {
     let root = &target.root;
     if root.find_program("ifup").is_none() {
         return Ok(None);

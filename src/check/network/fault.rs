@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::check::Finding;
 use crate::plan::{FileChange, Plan, Secrecy};
@@ -33,7 +33,7 @@ pub(super) struct Fault {
 pub(super) enum Edit {
     /// Other lines in place of one; none drops it.
     Line { path: String, line: usize, text: Vec<String> },
-    /// Lines at the end.
+    /// Lines at the end; of a new file where there is none.
     Append { path: String, text: Vec<String> },
     /// Other permission bits.
     Mode { path: String, mode: u32 },
@@ -107,9 +107,20 @@ impl Judged {
 /// The changes of one file.
 fn changes(root: &Root, path: &str, edits: &[Edit]) -> Result<Vec<FileChange>> {
     if edits.iter().any(|edit| matches!(edit, Edit::Remove { .. })) {
-        return Ok(vec![FileChange::Remove { path: path.to_owned() }]);
+        let is_secret = root.read_opt(path)?.is_some_and(|body| holds_secret(&body));
+        return Ok(vec![if is_secret {
+            FileChange::Restore { path: path.to_owned(), node: Node::Absent, secret: Secrecy::Secret }
+        } else {
+            FileChange::Remove { path: path.to_owned() }
+        }]);
     }
-    let body = root.read(path)?;
+    // lines at the end of nothing make a new file
+    let is_new = edits.iter().all(|edit| matches!(edit, Edit::Append { .. } | Edit::Mode { .. }));
+    let body = match root.read_opt(path)? {
+        None if is_new => Vec::new(),
+        Some(body) => body,
+        None => bail!("reading {path}: no such file"),
+    };
     let secret = if holds_secret(&body) { Secrecy::Secret } else { Secrecy::Open };
     let body = edited(&body, edits);
     if let Some(to) = edits.iter().find_map(|edit| match edit {

@@ -25,6 +25,21 @@ pub(super) struct Nic {
     pub(super) mac: Mac,
 }
 
+/// Whether a name is one that the kernel or udev gives to a NIC; one of a VLAN on it, or an alias, is not.
+pub(super) fn is_nic_name(name: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if let Some(number) = name.strip_prefix("eth").or_else(|| name.strip_prefix("enX")) {
+        return is_number(number);
+    }
+    if let Some(mac) = name.strip_prefix("enx") {
+        return mac.len() == 12 && mac.bytes().all(|b| b.is_ascii_hexdigit());
+    }
+    let predictable = ["eno", "enp", "ens"].iter().find_map(|start| name.strip_prefix(start));
+    predictable.is_some_and(|rest| {
+        rest.starts_with(|c: char| c.is_ascii_digit()) && rest.bytes().all(|b| b.is_ascii_alphanumeric())
+    })
+}
+
 impl Machine {
     /// Returns the NICs, or why they are not known.
     ///
@@ -109,6 +124,16 @@ mod tests {
         Match {
             names: if name.is_empty() { Vec::new() } else { vec![name.to_owned()] },
             macs: mac.parse().ok().into_iter().collect(),
+        }
+    }
+
+    #[test]
+    fn a_nic_is_told_by_its_name() {
+        for name in ["eth0", "eth12", "ens3", "enp0s3f1", "enX0", "enxbc764e207572", "eno1"] {
+            assert!(is_nic_name(name), "{name}");
+        }
+        for name in ["eth", "eth0:1", "eth0.5", "ethernet", "br0", "ensemble", "ens3.7", "wg0", "lo"] {
+            assert!(!is_nic_name(name), "{name}");
         }
     }
 

@@ -246,7 +246,7 @@ fn keyfile_profile(path: &str, text: &str, used: &dyn Fn(&str) -> i64) -> Option
 }
 
 /// The edit that keeps a profile from being activated by itself.
-fn switch(path: &str, text: &str, settings: &[Setting]) -> Option<Edit> {
+pub(super) fn switch(path: &str, text: &str, settings: &[Setting]) -> Option<Edit> {
     const OFF: &str = "autoconnect=false";
     if let Some(setting) = ini::last(settings, "connection", "autoconnect") {
         return Some(Edit::line(path, setting.line, OFF));

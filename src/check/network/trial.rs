@@ -33,20 +33,20 @@ pub(super) const MANAGER: [(&str, &str); 7] = [
 ];
 
 /// Returns the findings on a tree of these files.
-pub(super) fn found(check: &Check, files: &[(&str, &str)]) -> anyhow::Result<Vec<Finding>> {
+pub(in crate::check) fn found(check: &Check, files: &[(&str, &str)]) -> anyhow::Result<Vec<Finding>> {
     let (dir, _root) = tree_of(files);
     (check.probe)(&Target::offline(dir.path(), Source::None)?)
 }
 
 /// Returns status and subject of each finding.
-pub(super) fn short(check: &Check, files: &[(&str, &str)]) -> Vec<(Status, String)> {
+pub(in crate::check) fn short(check: &Check, files: &[(&str, &str)]) -> Vec<(Status, String)> {
     let found = found(check, files).unwrap();
     found.into_iter().map(|f| (f.status, f.subject.unwrap_or_default())).collect()
 }
 
 /// Applies the fix, expects the check to be content, undoes it, expects the tree as before. Returns what the paths
 /// held in between.
-pub(super) fn mended(check: &Check, files: &[(&str, &str)], paths: &[&str]) -> Vec<Option<String>> {
+pub(in crate::check) fn mended(check: &Check, files: &[(&str, &str)], paths: &[&str]) -> Vec<Option<String>> {
     let (dir, _root) = tree_of(files);
     let target = Target::offline(dir.path(), Source::None).unwrap();
     let picture = |root: &Root| -> Vec<Node> {

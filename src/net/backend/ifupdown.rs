@@ -14,7 +14,7 @@ use super::super::configured::Scan;
 use super::super::eni;
 use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent};
 use super::reading::{Reach, Reading};
-use super::{Backend, Claim, Strength, file_stem};
+use super::{Backend, Claim, Strength, far_hops, file_stem, resolv};
 use crate::exec::Cmd;
 use crate::facts::init::Enabled;
 use crate::plan::FileChange;
@@ -23,7 +23,6 @@ use crate::target::Target;
 
 /// How the comment above our stanzas ends.
 const MARK: &str = "as the host assigns it, written by novactl";
-const RESOLV: &str = "etc/resolv.conf";
 
 /// ifupdown.
 pub(super) struct Ifupdown;
@@ -89,8 +88,9 @@ impl Backend for Ifupdown {
         }
         body.push('\n');
         changes.insert(0, FileChange::write(eni::MAIN, body.trim_start().to_owned()));
+        // without it nobody reads `dns-nameservers`
         if !has_resolvconf {
-            changes.extend(resolver(intent, root)?);
+            changes.extend(resolv::with_servers_of(intent, root)?);
         }
         Ok(changes)
     }
@@ -128,10 +128,7 @@ impl Backend for Ifupdown {
             return Ok(None);
         }
         if root.find_program("resolvconf").is_none() {
-            let text = root.text_opt(RESOLV)?.unwrap_or_default();
-            text.lines()
-                .filter_map(|line| line.strip_prefix("nameserver "))
-                .for_each(|dns| reading.add_dns(dns.trim()));
+            resolv::servers(root)?.iter().for_each(|server| reading.add_dns(server));
         }
         Ok(Some(reading.nic(nic)))
     }
@@ -268,6 +265,8 @@ fn stanzas(nic: &NicIntent, kept: &[String]) -> String {
             Family::V4 => nic.gateway4,
             Family::V6 => nic.gateway6,
         };
+        // ifupdown-ng does not say by itself that a next hop is on the link, as ifupdown does
+        let gateway = gateway.filter(|hop| !far_hops(nic).contains(&hop.via));
         if gateway.is_some() {
             routes.next();
         }
@@ -311,26 +310,6 @@ fn route_lines(route: &RouteIntent, nic: &str) -> [String; 2] {
         format!("up {ip} replace {to}{via} dev {nic}{onlink}"),
         format!("down {ip} del {to}{via} dev {nic} || true"),
     ]
-}
-
-/// Without resolvconf nobody reads `dns-nameservers`: the servers go into resolv.conf, unless that is somebody's link.
-fn resolver(intent: &Intent, root: &Root) -> Result<Option<FileChange>> {
-    let mut servers = Vec::new();
-    for server in intent.nics.iter().flat_map(|nic| &nic.dns) {
-        if !servers.contains(server) {
-            servers.push(*server);
-        }
-    }
-    if servers.is_empty() || root.link_opt(RESOLV)?.is_some() {
-        return Ok(None);
-    }
-    let old = root.text_opt(RESOLV)?.unwrap_or_default();
-    let mut text: String =
-        old.lines().filter(|line| !line.starts_with("nameserver")).map(|line| format!("{line}\n")).collect();
-    for server in servers {
-        let _ = writeln!(text, "nameserver {server}");
-    }
-    Ok(Some(FileChange::write(RESOLV, text)))
 }
 
 /// Reads one option of a stanza. An address waits for its mask.

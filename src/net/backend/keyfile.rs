@@ -2,8 +2,9 @@
 //!
 //! NetworkManager takes the profile with the highest `autoconnect-priority` of those that fit a NIC. Ours has the
 //! highest that there is; profiles made for the same NIC are retired all the same, because a person who lists the
-//! connections has to see one. Profiles for any NIC stay, and so does everything that is not Ethernet: VPN, bridges,
-//! bonds, their ports.
+//! connections has to see one. Ours takes over what the best of them says besides the network: its UUID, how it knows
+//! its NIC, MTU and the like; NetworkManager then takes it for the same profile and applies it without taking the NIC
+//! down. Profiles for any NIC stay, and so does everything that is not Ethernet: VPN, bridges, bonds, their ports.
 //! Source: nm-settings-keyfile(5), nm-settings(5); NetworkManager drops what it cannot read without a word, so a
 //! rendered file is read back (`configured`) before it counts.
 
@@ -35,6 +36,8 @@ const IFCFG_DIR: &str = "etc/sysconfig/network-scripts";
 const PRIORITY_MAX: i32 = 999;
 /// The namespace of our profiles' UUIDs, drawn once at random.
 const NAMESPACE: Uuid = Uuid::from_u128(0x2d1f_8c54_6a0b_4e73_9b1c_55d0_f3a7_e816);
+/// Keys of `[connection]` that are about the NIC and not about the network.
+const KEPT: [&str; 7] = ["interface-name", "stable-id", "zone", "metered", "lldp", "mdns", "llmnr"];
 /// The time that all activations have together.
 const UP_MAX: Duration = Duration::from_secs(30);
 
@@ -77,13 +80,16 @@ impl Backend for Keyfile {
         let mut scan = Scan::of(root);
         let others = profiles(&mut scan);
         scan.complete()?;
-        let mut changes: Vec<FileChange> = intent.nics.iter().map(written).collect();
+        let of_nics: Vec<(&NicIntent, Kept)> =
+            intent.nics.iter().map(|nic| (nic, Kept::of(nic, &others))).collect();
+        let mut changes: Vec<FileChange> = of_nics.iter().map(|(nic, kept)| written(nic, kept)).collect();
         let present = super::present(target)?;
         let written: Vec<String> = changes.iter().map(|change| change.path().to_owned()).collect();
         for profile in others.iter().filter(|profile| !written.contains(&profile.path)) {
-            let is_rival = |nic: &NicIntent| profile.is_rival_of(nic);
-            let is_stale = profile.is_ours() && !profile.mac().is_some_and(|mac| present.contains(&mac));
-            if is_stale || intent.nics.iter().any(is_rival) {
+            let is_rival = |(nic, kept): &(&NicIntent, Kept)| profile.is_rival_of(nic, &kept.uuid);
+            let is_stale =
+                profile.is_ours() && !present.iter().any(|nic| profile.is_made_for(&nic.name, nic.mac));
+            if is_stale || of_nics.iter().any(is_rival) {
                 changes.extend(retired(&profile.path));
             }
         }
@@ -91,8 +97,10 @@ impl Backend for Keyfile {
         Ok(changes)
     }
 
-    fn activate(&self, intent: &Intent, _target: &Target) -> Vec<Cmd> {
-        let profiles: Vec<_> = intent.nics.iter().map(|nic| (nic.name.as_str(), id_of(nic))).collect();
+    fn activate(&self, intent: &Intent, target: &Target) -> Vec<Cmd> {
+        let now = profiles(&mut Scan::of(&target.root));
+        let uuid = |nic| Kept::of(nic, &now).uuid.to_string();
+        let profiles: Vec<_> = intent.nics.iter().map(|nic| (nic.name.as_str(), uuid(nic))).collect();
         take_over(&profiles)
     }
 
@@ -107,16 +115,17 @@ impl Backend for Keyfile {
     }
 }
 
-/// Returns the programs by which NetworkManager takes over files: each NIC with the id of the profile that it is to
-/// have. A profile that is active already is applied in place: IPv4 addresses that are right stay, while NetworkManager
+/// Returns the programs by which NetworkManager takes over files: each NIC with the id or the UUID of the profile that
+/// it is to have. A profile that is active already is applied in place: IPv4 addresses that are right stay, while NetworkManager
 /// 1.42 sets those of IPv6 anew. Another profile has to come up, which takes the NIC down for a moment.
 pub(super) fn take_over(profiles: &[(&str, String)]) -> Vec<Cmd> {
     let mut commands = vec![Cmd::new(&["nmcli", "connection", "reload"]).within(Duration::from_secs(5))];
     let each = UP_MAX / u32::try_from(profiles.len()).unwrap_or(u32::MAX).max(1);
-    for (nic, id) in profiles {
-        let ask = Cmd::new(&["nmcli", "-g", "GENERAL.CONNECTION", "device", "show", nic]);
+    for (nic, profile) in profiles {
+        let fields = "GENERAL.CONNECTION,GENERAL.CON-UUID";
+        let ask = Cmd::new(&["nmcli", "-g", fields, "device", "show", nic]);
         let active = ask.output().ok().flatten().map(|output| output.stdout).unwrap_or_default();
-        if active.trim() == id {
+        if active.lines().any(|line| line == profile) {
             commands.push(Cmd::new(&["nmcli", "device", "reapply", nic]).within(each));
         } else {
             // takes the profile with the highest priority, before and after an undo
@@ -137,26 +146,75 @@ fn uuid_of(mac: Mac) -> Uuid {
     Uuid::new_v5(&NAMESPACE, mac.to_string().as_bytes())
 }
 
-fn written(nic: &NicIntent) -> FileChange {
-    let path = format!("{DIR}/{PREFIX}{}.nmconnection", file_stem(&nic.name));
-    // NetworkManager refuses a profile that others may read
-    FileChange::Write { path, body: text_of(nic).into_bytes(), mode: Some(0o600), secret: Secrecy::Open }
+/// What the profile that a NIC has now says besides the network. It stays, so that NetworkManager can apply ours in
+/// place: it refuses that when the UUID, the MAC or the name that a profile asks for are others.
+struct Kept {
+    uuid: Uuid,
+    connection: Vec<String>,
+    matching: Vec<String>,
+    ethernet: Vec<String>,
 }
 
-fn text_of(nic: &NicIntent) -> String {
+impl Kept {
+    fn of(nic: &NicIntent, profiles: &[Profile]) -> Self {
+        let is_current = |p: &&Profile| {
+            p.path.starts_with(DIR)
+                && p.is_automatic()
+                && p.is_for_nic()
+                && p.is_made_for(&nic.name, nic.mac)
+                && p.fits(&nic.name, nic.mac)
+        };
+        let mut current: Vec<&Profile> = profiles.iter().filter(is_current).collect();
+        // of equals, the first: stable
+        current.sort_by_key(|profile| std::cmp::Reverse(profile.priority()));
+        let with_uuid =
+            current.first().and_then(|p| Some((p, p.value("connection", "uuid").parse::<Uuid>().ok()?)));
+        let Some((profile, uuid)) = with_uuid else {
+            return Self {
+                uuid: uuid_of(nic.mac),
+                connection: Vec::new(),
+                matching: Vec::new(),
+                ethernet: vec![format!("mac-address={}", nic.mac.to_string().to_uppercase())],
+            };
+        };
+        Self {
+            uuid,
+            connection: profile.lines_of(&["connection"], |key| KEPT.contains(&key)),
+            matching: profile.lines_of(&["match"], |_| true),
+            ethernet: profile.lines_of(&["ethernet", "802-3-ethernet"], |_| true),
+        }
+    }
+}
+
+fn written(nic: &NicIntent, kept: &Kept) -> FileChange {
+    let path = format!("{DIR}/{PREFIX}{}.nmconnection", file_stem(&nic.name));
+    // NetworkManager refuses a profile that others may read
+    FileChange::Write {
+        path,
+        body: text_of(nic, kept).into_bytes(),
+        mode: Some(0o600),
+        secret: Secrecy::Open,
+    }
+}
+
+fn text_of(nic: &NicIntent, kept: &Kept) -> String {
     let label = nic.label.as_deref().unwrap_or("a network without a name");
     let mut lines = vec![
         format!("# {label}: as the host assigns it, written by novactl"),
         "[connection]".to_owned(),
         format!("id={}", id_of(nic)),
-        format!("uuid={}", uuid_of(nic.mac)),
+        format!("uuid={}", kept.uuid),
         "type=ethernet".to_owned(),
         "autoconnect=true".to_owned(),
         format!("autoconnect-priority={PRIORITY_MAX}"),
-        String::new(),
-        "[ethernet]".to_owned(),
-        format!("mac-address={}", nic.mac.to_string().to_uppercase()),
     ];
+    lines.extend(kept.connection.iter().cloned());
+    for (section, kept) in [("match", &kept.matching), ("ethernet", &kept.ethernet)] {
+        if !kept.is_empty() {
+            lines.extend([String::new(), format!("[{section}]")]);
+            lines.extend(kept.iter().cloned());
+        }
+    }
     for family in [Family::V4, Family::V6] {
         lines.extend(section_of(nic, family));
     }
@@ -298,14 +356,24 @@ impl Profile {
             && self.mac().is_none_or(|of| of == mac)
     }
 
-    /// Whether it was made for this NIC, or would be preferred to ours.
-    fn is_rival_of(&self, nic: &NicIntent) -> bool {
-        let is_named = self.value("connection", "interface-name") == nic.name;
-        let has_mac = self.mac() == Some(nic.mac);
-        let has_uuid = self.value("connection", "uuid") == uuid_of(nic.mac).to_string();
+    /// Whether it names this NIC, by its name or its MAC.
+    fn is_made_for(&self, name: &str, mac: Mac) -> bool {
+        self.value("connection", "interface-name") == name || self.mac() == Some(mac)
+    }
+
+    /// Returns the lines of sections, which are taken for one.
+    fn lines_of(&self, sections: &[&str], is_kept: impl Fn(&str) -> bool) -> Vec<String> {
+        let of_section = self.settings.iter().filter(|s| sections.contains(&s.section.as_str()));
+        of_section.filter(|s| is_kept(&s.key)).map(|s| format!("{}={}", s.key, s.value)).collect()
+    }
+
+    /// Whether it was made for this NIC, or would be taken instead of ours or for it.
+    fn is_rival_of(&self, nic: &NicIntent, uuid: &Uuid) -> bool {
+        let is_made_for_it = self.is_made_for(&nic.name, nic.mac);
+        let has_uuid = self.value("connection", "uuid").parse() == Ok(*uuid);
         let is_preferred =
             self.is_automatic() && self.fits(&nic.name, nic.mac) && self.priority() >= PRIORITY_MAX;
-        self.is_for_nic() && (is_named || has_mac || has_uuid || is_preferred)
+        self.is_for_nic() && (is_made_for_it || has_uuid || is_preferred)
     }
 
     /// Whether NetworkManager connects it by itself.

@@ -18,7 +18,7 @@ use self::stanza::{File, Stanza, Stanzas};
 use super::super::configured::Scan;
 use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent};
 use super::super::netplan;
-use super::{Backend, Claim, Strength, keyfile, networkd};
+use super::{Backend, Claim, Strength, keyfile, networkd, resolv};
 use crate::exec::Cmd;
 use crate::facts::init::Enabled;
 use crate::plan::{FileChange, Secrecy};
@@ -86,8 +86,10 @@ impl Backend for Netplan {
         if intent.nics.len() + kept.len() > 0 {
             text.push_str("  ethernets:\n");
         }
+        let mut is_networkds = false;
         for nic in intent.nics.iter().chain(&kept) {
             let place = Place::of(nic, &stanzas, target)?;
+            is_networkds |= place.renderer == Renderer::Networkd;
             text.push_str(&stanza_of(nic, &place));
             retired.extend(place.retired);
         }
@@ -103,6 +105,9 @@ impl Backend for Netplan {
             if !ids.is_empty() {
                 changes.push(without(root, file, &ids)?);
             }
+        }
+        if is_networkds {
+            changes.extend(resolv::without_resolved(intent, target)?);
         }
         Ok(changes)
     }
@@ -145,7 +150,7 @@ impl Backend for Netplan {
         &["lib/netplan", "etc/netplan", "run/netplan"]
     }
 
-    fn validate(&self, staged: &Root) -> Result<()> {
+    fn validate(&self, staged: &Root, _intent: &Intent) -> Result<()> {
         let dir = staged.path().to_str().context("checking a copy: its path is not UTF-8")?;
         let check = Cmd::new(&["netplan", "generate", "--root-dir", dir]).within(Duration::from_secs(20));
         match check.output()? {
@@ -181,6 +186,8 @@ struct Place<'s> {
     renderer: Renderer,
     /// Ids that are taken out of other files.
     retired: Vec<&'s str>,
+    /// What they say of it, or ours did.
+    mtu: Option<u32>,
 }
 
 impl<'s> Place<'s> {
@@ -207,8 +214,9 @@ impl<'s> Place<'s> {
             None => nic.name.clone(),
         };
         let wide = wide.into_iter().filter(|stanza| comes_first(stanza, &id));
+        let mtu = rivals.iter().find_map(|stanza| stanza.mtu());
         let retired = rivals.into_iter().chain(wide).map(|stanza| stanza.id.as_str()).collect();
-        Ok(Self { id, renderer, retired })
+        Ok(Self { id, renderer, retired, mtu })
     }
 }
 
@@ -220,7 +228,8 @@ fn kept(stanzas: &Stanzas, intent: &Intent, target: &Target) -> Result<Vec<NicIn
     let ours = file.ethernets().into_iter().filter_map(|id| stanzas.by_id.get(id));
     let nics = ours.filter_map(|stanza| Some((stanza, stanza.nic()?)));
     let others = nics.filter(|(_, nic)| {
-        present.contains(&nic.mac) && !intent.nics.iter().any(|of| of.mac == nic.mac || of.name == nic.name)
+        present.iter().any(|it| it.mac == nic.mac)
+            && !intent.nics.iter().any(|of| of.mac == nic.mac || of.name == nic.name)
     });
     Ok(others.map(|(stanza, nic)| stanza.reading().nic(&nic)).collect())
 }
@@ -292,6 +301,9 @@ fn stanza_of(nic: &NicIntent, place: &Place) -> String {
             Renderer::NetworkManager => "renderer: NetworkManager".to_owned(),
         },
     );
+    if let Some(mtu) = place.mtu {
+        line(6, format!("mtu: {mtu}"));
+    }
     for words in ["dhcp4: false", "dhcp6: false", "accept-ra: false"] {
         line(6, words.to_owned());
     }

@@ -1,8 +1,8 @@
 //! systemd-networkd: one `.network` file per NIC, before those of anybody else.
 //!
 //! A link takes the first `.network` file that matches it, so the user's files stay where they are; only one that
-//! comes before ours, or a drop-in of ours, is retired. What stacks other links on the NIC (`VLAN=` and the like) goes
-//! along, because the file that said it no longer counts.
+//! comes before ours, or a drop-in of ours, is retired. What stacks other links on the NIC (`VLAN=` and the like) and its
+//! MTU go along, because the file that said it no longer counts.
 //! Source: systemd.network(5), and `link_reconfigure_impl` in networkd-link.c for what a reload does.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent};
 use super::super::networkd::{Unit, units_of};
 use super::super::{Mac, glob};
 use super::reading::{Reach, Reading};
-use super::{Backend, Claim, Strength, file_stem, netplan};
+use super::{Backend, Claim, Strength, file_stem, netplan, resolv};
 use crate::exec::Cmd;
 use crate::facts::init::Enabled;
 use crate::plan::FileChange;
@@ -75,10 +75,10 @@ impl Backend for Networkd {
         let mut written: Vec<String> = Vec::new();
         for nic in &intent.nics {
             let path = path_of(&nic.name);
-            let stacks = stacks(&units, nic);
+            let kept = Kept::of(&units, nic);
             changes.push(FileChange::Write {
                 path: path.clone(),
-                body: text_of(nic, &stacks).into_bytes(),
+                body: text_of(nic, &kept).into_bytes(),
                 mode: Some(0o644),
                 secret: crate::plan::Secrecy::Open,
             });
@@ -89,11 +89,11 @@ impl Backend for Networkd {
         }
         let mut others = super::present(target)?;
         // of a NIC that has another name now, the old file goes
-        others.retain(|mac| !intent.nics.iter().any(|nic| nic.mac == *mac));
+        others.retain(|other| !intent.nics.iter().any(|nic| nic.mac == other.mac));
         for unit in &units {
             let is_stale = base_name(&unit.path).starts_with(PREFIX)
                 && unit.path.starts_with(DIR)
-                && !unit.macs().iter().any(|mac| others.contains(mac));
+                && !unit.macs().iter().any(|mac| others.iter().any(|other| other.mac == *mac));
             let wins = |nic: &NicIntent| {
                 base_name(&unit.path) < base_name(&path_of(&nic.name)) && unit.is_about(&nic.name, nic.mac)
             };
@@ -102,6 +102,7 @@ impl Backend for Networkd {
             }
             changes.push(retired(root, &unit.path));
         }
+        changes.extend(resolv::without_resolved(intent, target)?);
         Ok(changes)
     }
 
@@ -151,26 +152,36 @@ fn retired(root: &Root, path: &str) -> FileChange {
     FileChange::Link { path: in_etc, to: "/dev/null".to_owned() }
 }
 
-/// Returns the lines that stack other links on a NIC: of the file that it takes now, and of ours.
-fn stacks(units: &[Unit], nic: &NicIntent) -> Vec<String> {
-    let ours = path_of(&nic.name);
-    let own = units.iter().find(|unit| unit.path == ours);
-    let taken = units.iter().find(|unit| unit.path != ours && unit.is_about(&nic.name, nic.mac));
-    let mut lines = Vec::new();
-    for unit in own.into_iter().chain(taken) {
-        for key in STACKS {
-            for word in unit.words("Network", key) {
-                let line = format!("{key}={word}");
-                if !lines.contains(&line) {
-                    lines.push(line);
-                }
-            }
-        }
-    }
-    lines
+/// What goes along from the file that a NIC takes now, and from ours.
+struct Kept {
+    /// The lines that stack other links on the NIC.
+    stacks: Vec<String>,
+    mtu: Option<u32>,
 }
 
-fn text_of(nic: &NicIntent, stacks: &[String]) -> String {
+impl Kept {
+    fn of(units: &[Unit], nic: &NicIntent) -> Self {
+        let ours = path_of(&nic.name);
+        let own = units.iter().find(|unit| unit.path == ours);
+        let taken = units.iter().find(|unit| unit.path != ours && unit.is_about(&nic.name, nic.mac));
+        let mut kept = Self { stacks: Vec::new(), mtu: None };
+        for unit in own.into_iter().chain(taken) {
+            for key in STACKS {
+                for word in unit.words("Network", key) {
+                    let line = format!("{key}={word}");
+                    if !kept.stacks.contains(&line) {
+                        kept.stacks.push(line);
+                    }
+                }
+            }
+            let mtu = unit.words("Link", "MTUBytes").last().and_then(|mtu| mtu.parse().ok());
+            kept.mtu = kept.mtu.or(mtu);
+        }
+        kept
+    }
+}
+
+fn text_of(nic: &NicIntent, kept: &Kept) -> String {
     let label = nic.label.as_deref().unwrap_or("a network without a name");
     let mut lines = vec![
         format!("# {label}: as the host assigns it, written by novactl"),
@@ -178,15 +189,15 @@ fn text_of(nic: &NicIntent, stacks: &[String]) -> String {
         format!("MACAddress={}", nic.mac),
         // a bridge, a bond or a VLAN with the NIC's address has a type of its own
         "Type=ether".to_owned(),
-        String::new(),
-        "[Network]".to_owned(),
-        "DHCP=no".to_owned(),
-        "IPv6AcceptRA=no".to_owned(),
-        "LinkLocalAddressing=ipv6".to_owned(),
     ];
+    if let Some(mtu) = kept.mtu {
+        lines.extend([String::new(), "[Link]".to_owned(), format!("MTUBytes={mtu}")]);
+    }
+    let fixed = ["", "[Network]", "DHCP=no", "IPv6AcceptRA=no", "LinkLocalAddressing=ipv6"];
+    lines.extend(fixed.map(str::to_owned));
     lines.extend(nic.addresses_of(Family::V6).map(|address| format!("Address={address}")));
     lines.extend(nic.dns.iter().map(|server| format!("DNS={server}")));
-    lines.extend(stacks.iter().cloned());
+    lines.extend(kept.stacks.iter().cloned());
     lines.extend(nic.addresses_of(Family::V4).flat_map(address_of));
     for route in [Family::V4, Family::V6].into_iter().flat_map(|family| nic.routes_of(family)) {
         lines.extend(section_of(route));

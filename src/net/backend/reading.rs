@@ -2,6 +2,7 @@
 //!
 //! It is as forgiving as the programs that read the files: what is no address is left out.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -41,6 +42,11 @@ impl Reading {
         self.addresses.extend(address.filter(|address| !self.addresses.contains(address)));
     }
 
+    /// Returns the addresses so far.
+    pub(super) fn addresses(&self) -> &[IpNet] {
+        &self.addresses
+    }
+
     /// Adds a route. An unspecified next hop is none.
     pub(super) fn add_route(&mut self, to: &str, via: Option<&str>, reach: Reach) {
         if self.routes.len() == ENTRIES_MAX {
@@ -68,6 +74,24 @@ impl Reading {
             return;
         }
         self.dns.extend(text.parse::<IpAddr>().ok().filter(|address| !self.dns.contains(address)));
+    }
+
+    /// Takes the routes to single addresses on the link that are next hops of other routes for what they are: the way
+    /// in which formats without a word for it say that a next hop is on the link.
+    pub(super) fn fold_next_hops(&mut self) {
+        let hops: BTreeSet<IpAddr> =
+            self.routes.iter().filter_map(|route| route.hop).map(|hop| hop.via).collect();
+        let single = |route: &RouteIntent| {
+            let to = route.to;
+            let is_way =
+                route.hop.is_none() && to.prefix_len() == to.max_prefix_len() && hops.contains(&to.addr());
+            is_way.then_some(to.addr())
+        };
+        let reached: BTreeSet<IpAddr> = self.routes.iter().filter_map(single).collect();
+        self.routes.retain(|route| single(route).is_none());
+        for hop in self.routes.iter_mut().filter_map(|route| route.hop.as_mut()) {
+            hop.onlink |= reached.contains(&hop.via);
+        }
     }
 
     /// Returns what the NIC gets by it.

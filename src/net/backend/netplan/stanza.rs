@@ -148,6 +148,11 @@ impl Stanza {
             || (!self.is_wide() && self.is_about(name, mac))
     }
 
+    /// Returns the MTU; of several files', the last.
+    pub(super) fn mtu(&self) -> Option<u32> {
+        self.parts.iter().rev().find_map(|part| part.get("mtu")?.text()?.parse().ok())
+    }
+
     /// Returns what it gives to a NIC: lists of all files together, of single values the last.
     pub(super) fn reading(&self) -> Reading {
         let mut reading = Reading::default();

@@ -1,0 +1,142 @@
+//! This program as the agent of a system: its binary, its service, and the other agents off; as a plan.
+//!
+//! The files of the services are in `packaging/`, one per init system. Other agents are switched off by the exact names
+//! under which they are known, and stay installed. To support another init system: its file there and an arm here.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::commands::boot;
+use crate::exec::Cmd;
+use crate::facts::agents::{Kind, NOVACTL_SERVICE};
+use crate::facts::init::{Enabled, Init, Service};
+use crate::plan::{FileChange, LiveStep, Plan, Secrecy};
+use crate::root::{Node, Root};
+use crate::target::Target;
+
+/// The verb in the journal.
+pub const VERB: &str = "agent-install";
+
+/// Where the services look for the program.
+const PROGRAM: &str = "usr/sbin/novactl";
+
+const UNIT: &str = include_str!("../../packaging/novactl-agent.service");
+const INIT_SCRIPT: &str = include_str!("../../packaging/novactl-agent.init");
+const OPENRC_SCRIPT: &str = include_str!("../../packaging/novactl-agent.openrc");
+const UPSTART_JOB: &str = include_str!("../../packaging/novactl-agent.upstart");
+
+/// Where a script starts when the XenServer Tools are none of System V's, or are not there.
+const USUAL_NUMBER: u32 = 15;
+
+/// How long a service may take to stop or start: a command at hand is finished first.
+const LIMIT: Duration = Duration::from_secs(100);
+
+/// Returns the program that runs, to be installed.
+///
+/// # Errors
+/// It cannot be read, or is linked to libraries that the target need not have.
+pub fn own_program() -> Result<Vec<u8>> {
+    let path = std::env::current_exe().context("looking for the own program")?;
+    let path = path.to_string_lossy().into_owned();
+    Root::live()?.read(&path).with_context(|| format!("reading the own program {path}"))
+}
+
+/// Plans the installation of `program`.
+///
+/// # Errors
+/// The target is no Linux, its init system is not known, or what is there cannot be read.
+pub fn plan(target: &Target, program: Vec<u8>) -> Result<Plan> {
+    let root = &target.root;
+    let services = target.services();
+    let binary = |path: &str, body: Vec<u8>| FileChange::Write {
+        path: path.to_owned(),
+        body,
+        mode: Some(0o755),
+        secret: Secrecy::Open,
+    };
+    let mut files = vec![binary(PROGRAM, program)];
+    let script = format!("etc/init.d/{NOVACTL_SERVICE}");
+    match services.init {
+        Init::Systemd => {
+            let unit = format!("etc/systemd/system/{NOVACTL_SERVICE}.service");
+            let link = format!("etc/systemd/system/multi-user.target.wants/{NOVACTL_SERVICE}.service");
+            files.push(FileChange::write(&unit, UNIT));
+            files.push(FileChange::Link { path: link, to: format!("/{unit}") });
+        }
+        Init::Upstart => {
+            files.push(FileChange::write(format!("etc/init/{NOVACTL_SERVICE}.conf"), UPSTART_JOB));
+        }
+        Init::SysV => {
+            let tools = boot::starts_at(root, "xe-linux-distribution")?;
+            let number = tools.map_or(USUAL_NUMBER, |number| (number + 1).min(99));
+            files.push(binary(&script, INIT_SCRIPT.into()));
+            files.extend(boot::levels(root, NOVACTL_SERVICE, number));
+        }
+        Init::OpenRc => {
+            let link = format!("etc/runlevels/default/{NOVACTL_SERVICE}");
+            files.push(binary(&script, OPENRC_SCRIPT.into()));
+            files.push(FileChange::Link { path: link, to: format!("/{script}") });
+        }
+        Init::BsdRc => bail!("novactl is a Linux program: on FreeBSD the agent is nova-agent 1.x"),
+        Init::Unknown => bail!("nothing is known that starts services on this system: no init was found"),
+    }
+    let others: Vec<&Service> = others(target).collect();
+    for service in &others {
+        files.extend(boot::disable(root, service)?);
+    }
+    let steps = if target.is_live() { steps(services.init, &others) } else { Vec::new() };
+    Ok(Plan {
+        verb: VERB,
+        title: "put novactl agent in place".to_owned(),
+        files: without_repeats(files, root)?,
+        activate: Vec::new(),
+        steps,
+        ..Plan::default()
+    })
+}
+
+/// Returns the services of other agents that start at boot.
+fn others(target: &Target) -> impl Iterator<Item = &Service> {
+    let agents = target.agents().all.iter().filter(|agent| agent.kind != Kind::Novactl);
+    agents.flat_map(|agent| &agent.services).filter(|service| matches!(service.enabled, Enabled::Yes(_)))
+}
+
+/// Stops the other agents, lets the manager read the new files, starts this one; undone in the opposite order.
+fn steps(init: Init, others: &[&Service]) -> Vec<LiveStep> {
+    let command = |verb: &str, name: &str| match init {
+        Init::Systemd => Cmd::new(&["systemctl", verb, &format!("{name}.service")]),
+        Init::OpenRc => Cmd::new(&["rc-service", name, verb]),
+        _ => Cmd::new(&["service", name, verb]),
+    };
+    let switch = |name: &str, run: &str, back: &str| LiveStep {
+        run: command(run, name).within(LIMIT),
+        back: Some(command(back, name).within(LIMIT)),
+    };
+    let mut steps: Vec<_> = others.iter().map(|service| switch(&service.name, "stop", "start")).collect();
+    let reload = match init {
+        Init::Systemd => Some(Cmd::new(&["systemctl", "daemon-reload"])),
+        Init::Upstart => Some(Cmd::new(&["initctl", "reload-configuration"])),
+        _ => None,
+    };
+    let reload = reload.map(|cmd| cmd.within(Duration::from_secs(30)));
+    steps.extend(reload.map(|cmd| LiveStep { run: cmd.clone(), back: Some(cmd) }));
+    steps.push(switch(NOVACTL_SERVICE, "start", "stop"));
+    steps
+}
+
+/// Drops what is changed twice: two names of one link's directory, or one service under two agents.
+fn without_repeats(files: Vec<FileChange>, root: &Root) -> Result<Vec<FileChange>> {
+    let mut kept: Vec<FileChange> = Vec::new();
+    for file in files {
+        if kept.iter().any(|other| other.path() == file.path()) {
+            continue;
+        }
+        // a link that is there already needs no change, also when its directory is reached in another way
+        let is_removal = matches!(file, FileChange::Remove { .. });
+        if !is_removal || root.node(file.path())? != Node::Absent {
+            kept.push(file);
+        }
+    }
+    Ok(kept)
+}

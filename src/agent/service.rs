@@ -1,0 +1,165 @@
+//! From a request in `data/host` to its answer in `data/guest`.
+//!
+//! The answer is written first and the request removed then, so a crash between the two loses nothing: a request whose
+//! answer is there already is only removed. An answer that could not be written is kept and not worked out again.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::answers::{Answers, SEEN_AFTER};
+use super::executor::Executor;
+use super::notify::Notify;
+use super::place::Place;
+use crate::commands::{Reply, Request};
+use crate::xenstore::{Error, Xenstore};
+
+const REQUESTS: &str = "data/host";
+const ANSWERS: &str = "data/guest";
+
+/// How often room for an answer is looked for before the request is left for the next pass.
+const ROOM_TRIES: usize = 4;
+
+/// The connection to the host and what is on its way.
+pub(super) struct Service {
+    store: Option<Box<dyn Xenstore>>,
+    executor: Executor,
+    answers: Answers,
+    /// Answers that are not in the store yet, by request.
+    unwritten: HashMap<String, Reply>,
+}
+
+impl Service {
+    pub(super) fn new(executor: Executor) -> Self {
+        Self { store: None, executor, answers: Answers::default(), unwritten: HashMap::new() }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// Connects, and takes over the answers that an earlier agent left.
+    pub(super) fn open(&mut self, place: &Place) -> Result<(), Error> {
+        let mut store = place.store()?;
+        tracing::info!("listening on {}", store.describe());
+        // a store that does not answer is none
+        match store.text_opt("vm-data/provider_data/provider")? {
+            Some(provider) => tracing::info!("Provider: {provider}"),
+            None => tracing::info!("the host names no provider; its requests are served all the same"),
+        }
+        let now = Instant::now();
+        for id in list(&mut *store, ANSWERS)?.into_iter().filter(|id| uuid::Uuid::try_parse(id).is_ok()) {
+            self.answers.note(&id, now);
+        }
+        self.store = Some(store);
+        Ok(())
+    }
+
+    /// Serves what waits, in the host's order, until nothing does.
+    ///
+    /// # Errors
+    /// The store is gone; what was worked out already is kept.
+    pub(super) fn serve_all(&mut self, notify: &Notify) -> Result<(), Error> {
+        loop {
+            self.executor.expire();
+            self.tidy()?;
+            let Some(store) = &mut self.store else { return Ok(()) };
+            let ids = list(&mut **store, REQUESTS)?;
+            self.unwritten.retain(|id, _| ids.contains(id));
+            let mut served = 0;
+            for id in ids {
+                notify.alive();
+                served += usize::from(self.serve(&id)?);
+            }
+            if served == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until there is something to look at, at most `limit` long.
+    ///
+    /// # Errors
+    /// The store is gone.
+    pub(super) fn wait(&mut self, limit: Duration) -> Result<(), Error> {
+        let limit = self.answers.next_due(Instant::now()).map_or(limit, |due| due.min(limit));
+        // an answer for which there was no room is tried again soon
+        let limit = if self.unwritten.is_empty() { limit } else { limit.min(SEEN_AFTER) };
+        match &mut self.store {
+            Some(store) => store.wait(REQUESTS, limit).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Serves one request; whether it was one that needed work.
+    fn serve(&mut self, id: &str) -> Result<bool, Error> {
+        let Some(store) = &mut self.store else { return Ok(false) };
+        let (request, answer) = (format!("{REQUESTS}/{id}"), format!("{ANSWERS}/{id}"));
+        if store.text_opt(&answer)?.is_some() {
+            store.remove(&request)?;
+            self.unwritten.remove(id);
+            return Ok(false);
+        }
+        if !self.unwritten.contains_key(id) {
+            let bytes = match store.read(&request) {
+                Ok(bytes) => bytes,
+                // the host gave up in the meantime
+                Err(Error::NotFound(_)) => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            tracing::info!("Event: {id} -> {}", Request::name_in(&bytes));
+            let reply = self.executor.answer(id, &bytes);
+            tracing::info!("Returning {}", reply.to_wire());
+            self.unwritten.insert(id.to_owned(), reply);
+        }
+        let Some(text) = self.unwritten.get(id).map(Reply::to_wire) else { return Ok(false) };
+        if !self.write(&answer, &text)? {
+            return Ok(false);
+        }
+        self.answers.note(id, Instant::now());
+        if let Some(store) = &mut self.store {
+            store.remove(&request)?;
+        }
+        self.unwritten.remove(id);
+        Ok(true)
+    }
+
+    /// Writes an answer, if need be in the place of older ones; whether there was room.
+    fn write(&mut self, path: &str, text: &str) -> Result<bool, Error> {
+        for _ in 0..ROOM_TRIES {
+            let Some(store) = &mut self.store else { return Ok(false) };
+            match store.write(path, text.as_bytes()) {
+                Ok(()) => return Ok(true),
+                Err(Error::TooBig(_)) => {}
+                Err(error) => return Err(error),
+            }
+            let mut has_room = false;
+            while let Some(old) = self.answers.seen(Instant::now()) {
+                store.remove(&format!("{ANSWERS}/{old}"))?;
+                has_room = true;
+            }
+            if !has_room {
+                // the host looks every half second: the oldest answer has to be there for some of its looks
+                std::thread::sleep(SEEN_AFTER);
+            }
+        }
+        tracing::error!("there is no room in {ANSWERS} for an answer: the host's quota is used up");
+        Ok(false)
+    }
+
+    /// Removes the own answers that the host has long seen.
+    fn tidy(&mut self) -> Result<(), Error> {
+        let Some(store) = &mut self.store else { return Ok(()) };
+        while let Some(id) = self.answers.due(Instant::now()) {
+            store.remove(&format!("{ANSWERS}/{id}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn list(store: &mut dyn Xenstore, path: &str) -> Result<Vec<String>, Error> {
+    match store.list(path) {
+        // a host that has not asked anything yet
+        Err(Error::NotFound(_)) => Ok(Vec::new()),
+        other => other,
+    }
+}

@@ -1,0 +1,113 @@
+//! Does sshd let root in with a password.
+//!
+//! Judged for an address that no `Match` block names. A block about addresses that decides otherwise is named.
+
+use anyhow::Result;
+
+use super::USER;
+use crate::check::Finding;
+use crate::facts::accounts::{PASSWD, Table};
+use crate::facts::sshd::{Connection, Policy, RootLogin, Setting, Sshd};
+use crate::root::Root;
+use crate::target::Target;
+
+/// Blocks about addresses that are tried.
+const BLOCKS_MAX: usize = 20;
+
+pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
+    let Some(sshd) = Sshd::of(&target.root, target.os())? else {
+        return Ok(vec![Finding::skipped("no sshd is installed")]);
+    };
+    let connection =
+        Connection { user: USER.to_owned(), groups: groups(&target.root)?, ..Connection::default() };
+    let policy = sshd.policy(&connection, &[]);
+    let others = sshd.undecided(&connection).into_iter().take(BLOCKS_MAX).find(|(number, _)| {
+        sshd.policy(&connection, &[*number]).root_by_password() != policy.root_by_password()
+    });
+    let build = &sshd.defaults().build;
+    let Some((title, source, text)) = obstacle(&policy, build) else {
+        return Ok(vec![match others {
+            Some((_, block)) => {
+                Finding::note("sshd treats root otherwise where a block about addresses holds")
+                    .seen("etc/ssh/sshd_config", block)
+            }
+            None => {
+                let (source, text) = shown("PermitRootLogin", &policy.root_login, "yes", build);
+                Finding::ok("sshd lets root in with a password").seen(source, text)
+            }
+        }]);
+    };
+    if policy.is_by_address || others.is_some() {
+        let finding =
+            Finding::note("sshd lets root in with a password from some addresses only").seen(source, text);
+        return Ok(vec![match others {
+            Some((_, block)) => finding.seen("etc/ssh/sshd_config", block),
+            None => finding,
+        }]);
+    }
+    Ok(vec![
+        Finding::warn(title)
+            .because("a password reset is reported as done, and ssh says \"Permission denied\"; the console works")
+            .seen(source, text)
+            .mend("change that line, unless keys alone are wanted, and reload sshd; sshd -t tells mistakes first"),
+    ])
+}
+
+/// The first thing that keeps root out: a title, and where it was seen.
+fn obstacle(policy: &Policy, build: &str) -> Option<(String, String, String)> {
+    if let Some(refusal) = &policy.refusal {
+        let names = if refusal.keyword.starts_with("Deny") { "names it" } else { "does not name it" };
+        let text: String =
+            format!("{} {}", refusal.keyword, refusal.patterns.join(" ")).chars().take(200).collect();
+        return Some((
+            format!("sshd refuses root: {} {names}", refusal.keyword),
+            refusal.source.clone(),
+            text,
+        ));
+    }
+    let login = policy.root_login.value;
+    let title = match login {
+        RootLogin::Yes => None,
+        RootLogin::KeysOnly => Some("sshd takes keys from root, no password"),
+        RootLogin::CommandsOnly => Some("sshd takes keys for single commands from root, no password"),
+        RootLogin::No => Some("sshd refuses root"),
+    };
+    if let Some(title) = title {
+        let (source, text) = shown("PermitRootLogin", &policy.root_login, login.word(), build);
+        return Some((title.to_owned(), source, text));
+    }
+    if policy.takes_passwords() {
+        return None;
+    }
+    let methods = &policy.methods;
+    let (source, text) = if methods.value.is_empty() {
+        shown("PasswordAuthentication", &policy.password, "no", build)
+    } else {
+        shown("AuthenticationMethods", methods, &methods.value.join(" "), build)
+    };
+    Some(("sshd takes no passwords".to_owned(), source, text))
+}
+
+fn shown<T>(keyword: &str, setting: &Setting<T>, value: &str, build: &str) -> (String, String) {
+    match &setting.source {
+        Some(source) => (source.clone(), format!("{keyword} {value}")),
+        None => (
+            "etc/ssh/sshd_config".to_owned(),
+            format!("says nothing: {keyword} {value} is the default of {build}"),
+        ),
+    }
+}
+
+/// The names of root's groups, from files.
+fn groups(root: &Root) -> Result<Vec<String>> {
+    let gid =
+        Table::read(root, PASSWD)?.and_then(|passwd| passwd.user(USER).map(|user| user.gid)).unwrap_or(0);
+    let Some(table) = Table::read(root, "etc/group")? else { return Ok(vec![USER.to_owned()]) };
+    let is_root_in = |fields: &[&[u8]]| {
+        let is_own = fields.get(2).is_some_and(|field| *field == gid.to_string().as_bytes());
+        let members = fields.get(3).copied().unwrap_or_default();
+        is_own || members.split(|&b| b == b',').any(|member| member == USER.as_bytes())
+    };
+    let rows = table.rows().filter(|row| is_root_in(&row.fields));
+    Ok(rows.map(|row| String::from_utf8_lossy(row.name()).into_owned()).collect())
+}

@@ -1,0 +1,110 @@
+//! Does the server's own name resolve without the network: /etc/hosts, or a module of NSS that knows it.
+
+use anyhow::Result;
+
+use crate::check::Finding;
+use crate::facts::{accounts, names};
+use crate::plan::{FileChange, Plan};
+use crate::root::Root;
+use crate::target::Target;
+
+const HOSTS: &str = "etc/hosts";
+
+/// Where libraries of NSS are.
+const LIBRARIES: [&str; 4] = ["usr/lib64", "usr/lib", "lib64", "lib"];
+
+pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
+    let sources = names::sources(target)?;
+    let Some(source) = sources.first() else {
+        return Ok(vec![Finding::skipped("no file names this server")]);
+    };
+    let name = &source.name;
+    let text = target.root.text_opt(HOSTS)?.unwrap_or_default();
+    if let Some(line) = line_of(&text, name) {
+        return Ok(vec![Finding::ok(format!("{name} is in /{HOSTS}")).seen(format!("{HOSTS}:{line}"), name)]);
+    }
+    if names_itself(&target.root)? {
+        return Ok(vec![Finding::ok(format!("{name} is known to nss-myhostname"))]);
+    }
+    Ok(vec![
+        Finding::note(format!("{name} is not in /{HOSTS}"))
+            .because("sudo says \"unable to resolve host\" and waits for DNS; mail servers start slowly")
+            .seen(format!("{}:{}", source.path, source.line), name)
+            .mend(format!("add the line \"127.0.1.1 {name}\" to /{HOSTS}")),
+    ])
+}
+
+/// Adds a line for the name.
+pub(super) fn fix(target: &Target) -> Result<Plan> {
+    let mut plan = Plan { verb: "fix", title: "let the own name resolve".to_owned(), ..Plan::default() };
+    let Some(source) = names::sources(target)?.into_iter().next() else { return Ok(plan) };
+    let old = target.root.read_opt(HOSTS)?;
+    let known =
+        old.as_deref().is_some_and(|text| line_of(&String::from_utf8_lossy(text), &source.name).is_some());
+    // a name is written into a file that the resolver splits at blanks
+    let is_word = source.name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+    if known || !is_word || names_itself(&target.root)? {
+        return Ok(plan);
+    }
+    let mut body = old.unwrap_or_else(|| b"127.0.0.1\tlocalhost\n::1\tlocalhost\n".to_vec());
+    if !body.is_empty() && !body.ends_with(b"\n") {
+        body.push(b'\n');
+    }
+    let short = source.name.split('.').next().filter(|short| *short != source.name);
+    let alias = short.map_or(String::new(), |short| format!(" {short}"));
+    body.extend_from_slice(format!("127.0.1.1\t{}{alias}\n", source.name).as_bytes());
+    plan.files.push(FileChange::write(HOSTS, body));
+    Ok(plan)
+}
+
+/// The line of hosts(5) that has the name; case does not matter.
+fn line_of(text: &str, name: &str) -> Option<usize> {
+    let has = |line: &str| {
+        let line = line.split('#').next().unwrap_or_default();
+        let mut words = line.split_whitespace();
+        let is_address = words.next().is_some_and(|word| {
+            word.split('%').next().unwrap_or_default().parse::<std::net::IpAddr>().is_ok()
+        });
+        is_address && words.any(|word| word.eq_ignore_ascii_case(name))
+    };
+    text.lines().position(has).map(|place| place + 1)
+}
+
+/// Whether NSS asks a module that knows the own name without a file.
+fn names_itself(root: &Root) -> Result<bool> {
+    if !accounts::services(root, "hosts")?.iter().any(|service| service == "myhostname") {
+        return Ok(false);
+    }
+    for dir in LIBRARIES {
+        if root.exists(&format!("{dir}/libnss_myhostname.so.2")) {
+            return Ok(true);
+        }
+        // Debian's directories of one architecture
+        for entry in root.read_dir(dir)?.into_iter().filter(|entry| entry.name.ends_with("-linux-gnu")) {
+            if root.exists(&format!("{dir}/{}/libnss_myhostname.so.2", entry.name)) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_hosts_has_an_address_and_names() {
+        for (text, want) in [
+            ("127.0.1.1 web01\n", Some(1)),
+            ("127.0.0.1 localhost\n10.0.0.1\tx.example.com\tWEB01 # here\n", Some(2)),
+            ("fe80::1%eth0 web01\n", Some(1)),
+            ("# 127.0.1.1 web01\n127.0.1.1 other # web01\n", None),
+            ("web01 127.0.1.1\n", None),
+            ("127.0.1.1 web01.example.com web010\n", None),
+            ("", None),
+        ] {
+            assert_eq!(line_of(text, "web01"), want, "{text:?}");
+        }
+    }
+}

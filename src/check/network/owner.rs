@@ -1,0 +1,359 @@
+//! Who configures a NIC: two programs that both do, and NetworkManager beside a service that does all of it.
+//!
+//! Judged per NIC by what each program's files say of it at boot, and only of programs that start. What hands a NIC
+//! over is followed: netplan to its renderer, NetworkManager's `[ifupdown]` plugin, `unmanaged-devices`,
+//! `NM_CONTROLLED=no`, initscripts to a NetworkManager that runs. Two profiles of NetworkManager are
+//! `nm-profile-single`.
+//! Source: NetworkManager.conf(5), nm-settings-ifcfg-rh(5), initscripts' `ifup`, netplan's reference.
+
+mod handover;
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use ipnet::IpNet;
+
+use handover::Switches;
+
+use super::fault::{Edit, Fault, Judged};
+use super::{TEMPLATE, eni, network_manager};
+use crate::check::{Check, Finding};
+use crate::facts::init::Enabled;
+use crate::net::backend::{self, Backend, Claim, Strength};
+use crate::net::configured::{Configuration, Planned, Scan};
+use crate::net::survey::Survey;
+use crate::net::{Mac, ifcfg, ini, yaml};
+use crate::plan::{FileChange, Plan};
+use crate::root::Root;
+use crate::target::Target;
+
+pub(super) const SINGLE: Check = Check {
+    id: "network-owner-single",
+    about: "each NIC is configured by one program",
+    probe: |target| {
+        let judged = judged(target)?;
+        Ok(match judged.manager {
+            Some(finding) if judged.nics.faults.is_empty() => vec![finding],
+            _ => judged.nics.findings(),
+        })
+    },
+    fix: Some(fix),
+    page: include_str!("../pages/network-owner-single.md"),
+    ..TEMPLATE
+};
+
+/// Units of NetworkManager that are masked where it has nothing to do.
+const UNITS: [&str; 2] = ["NetworkManager.service", "NetworkManager-wait-online.service"];
+
+/// Back ends, each with what puts it in charge.
+type Claims = Vec<(&'static dyn Backend, Claim)>;
+
+/// Returns the back ends in charge; `None` where netplan's files are no YAML, which `netplan-valid` says.
+///
+/// # Errors
+/// A file cannot be read.
+pub(super) fn in_charge(target: &Target) -> Result<Option<Claims>> {
+    match backend::in_charge(target) {
+        Ok(claims) => Ok(Some(claims)),
+        Err(error) if error.downcast_ref::<saphyr_parser::ScanError>().is_some() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What is said where nothing can be, for that reason.
+pub(super) fn refused() -> Judged {
+    Judged::only(Finding::skipped("netplan refuses its files: netplan-valid"))
+}
+
+struct Owners {
+    nics: Judged,
+    /// NetworkManager runs and owns nothing.
+    manager: Option<Finding>,
+}
+
+fn judged(target: &Target) -> Result<Owners> {
+    let Some(claims) = in_charge(target)? else { return Ok(Owners { nics: refused(), manager: None }) };
+    let otherwise = match claims.as_slice() {
+        [] => Finding::skipped("nothing that configures the network is known on this system"),
+        [(first, _), ..] => Finding::ok("one program configures each NIC").seen("in charge", first.name()),
+    };
+    let active: Vec<&str> = claims
+        .iter()
+        .filter(|(_, claim)| claim.strength == Strength::Configures)
+        .map(|(backend, _)| backend.name())
+        .collect();
+    let root = &target.root;
+    let switches = Switches::of(target)?;
+    let configuration = Configuration::of(root);
+    let survey = target.survey()?;
+    let mut faults = Vec::new();
+    for nic in nics(survey) {
+        let owners = owners(&nic, &configuration, &active, &switches);
+        if let [first, second, ..] = owners.as_slice() {
+            faults.push(disputed(&nic, first, second, target)?);
+        }
+    }
+    faults.extend(of_cloud_init(target)?);
+    Ok(Owners {
+        nics: Judged { faults, otherwise },
+        manager: idle_manager(target, &configuration, &switches)?,
+    })
+}
+
+/// A NIC, with what the host assigns to it.
+struct Nic {
+    name: String,
+    mac: Option<Mac>,
+    assigned: Vec<IpAddr>,
+}
+
+fn nics(survey: &Survey) -> Vec<Nic> {
+    let nics = survey.interfaces.iter().filter(|interface| interface.link.kind.is_nic());
+    nics.map(|interface| {
+        let record = survey.record(interface);
+        let assigned = record.map_or(Vec::new(), |record| {
+            let four = record.addresses4.iter().map(|net| IpAddr::from(net.addr()));
+            four.chain(record.addresses6.iter().map(|net| IpAddr::from(net.addr()))).collect()
+        });
+        let mac = interface.link.host_mac().or(record.and_then(|record| record.mac));
+        Nic { name: interface.link.name.clone(), mac, assigned }
+    })
+    .collect()
+}
+
+/// A program, and the entry by which it configures a NIC.
+struct Owner<'c> {
+    program: &'static str,
+    entry: &'c Planned,
+}
+
+/// Returns the programs that configure a NIC at boot, each once.
+fn owners<'c>(nic: &Nic, all: &'c Configuration, active: &[&str], switches: &Switches) -> Vec<Owner<'c>> {
+    let about = |entry: &&Planned| {
+        // what stands in /run was made of another program's files
+        entry.kind.is_nic()
+            && entry.at_boot
+            && !entry.seen.source.starts_with("run/")
+            && entry.to.is(&nic.name, nic.mac)
+    };
+    let mut owners: Vec<Owner> = Vec::new();
+    for entry in all.planned.iter().filter(about) {
+        let (backend, program) = match entry.reader {
+            "netplan" if switches.netplan_is_managers => ("netplan", "NetworkManager"),
+            "netplan" => ("netplan", "systemd-networkd"),
+            "networkd" => ("networkd", "systemd-networkd"),
+            "NetworkManager" => ("keyfile", "NetworkManager"),
+            "ifupdown" => ("ifupdown", "ifupdown"),
+            "ifcfg" if switches.manager_starts && !switches.spared.contains(&nic.name) => {
+                ("ifcfg", "NetworkManager")
+            }
+            "ifcfg" => ("ifcfg", "the service network"),
+            _ => continue,
+        };
+        if active.contains(&backend) && owners.iter().all(|owner| owner.program != program) {
+            owners.push(Owner { program, entry });
+        }
+    }
+    let has_ifupdown = owners.iter().any(|owner| owner.program == "ifupdown");
+    let is_spared = switches.is_unmanaged(nic)
+        || (has_ifupdown && switches.spares_ifupdown)
+        || (switches.reads_ifcfg && switches.spared.contains(&nic.name));
+    owners.retain(|owner| owner.program != "NetworkManager" || !is_spared);
+    owners
+}
+
+fn disputed(nic: &Nic, first: &Owner, second: &Owner, target: &Target) -> Result<Fault> {
+    let Nic { name, .. } = nic;
+    let title = format!("{} and {} both configure {name}", first.program, second.program);
+    let finding = Finding::fail(title)
+        .because("each undoes what the other does: addresses and routes come and go, and a change in one file is half a change")
+        .seen(&first.entry.seen.source, &first.entry.seen.text)
+        .seen(&second.entry.seen.source, &second.entry.seen.text)
+        .about(name);
+    let Some((kept, other)) = wrong_one(nic, first, second) else {
+        return Ok(Fault {
+            finding: finding
+                .mend("their addresses differ: keep the right file, and take the NIC out of the other one"),
+            edits: Vec::new(),
+        });
+    };
+    let finding = finding
+        .mend(format!("leave {name} to {}, and take it out of {}", kept.program, other.entry.seen.source));
+    Ok(Fault { finding, edits: without(name, other.entry, target)? })
+}
+
+/// Returns which one is to stay and which is to go, where the addresses say so.
+fn wrong_one<'o>(
+    nic: &Nic,
+    first: &'o Owner<'o>,
+    second: &'o Owner<'o>,
+) -> Option<(&'o Owner<'o>, &'o Owner<'o>)> {
+    let of = |owner: &Owner| owner.entry.addresses.iter().map(IpNet::addr).collect::<Vec<_>>();
+    let (ours, theirs) = (of(first), of(second));
+    let is_right =
+        |addresses: &[IpAddr]| !nic.assigned.is_empty() && nic.assigned.iter().all(|a| addresses.contains(a));
+    match (is_right(&ours), is_right(&theirs)) {
+        (true, _) => Some((first, second)),
+        (false, true) => Some((second, first)),
+        (false, false) => theirs.iter().all(|address| ours.contains(address)).then_some((first, second)),
+    }
+}
+
+/// The edits that take a NIC out of the file that an entry is from; none where hands have to.
+fn without(name: &str, entry: &Planned, target: &Target) -> Result<Vec<Edit>> {
+    let root = &target.root;
+    let path = entry.seen.source.rsplit_once(':').map_or(entry.seen.source.as_str(), |(path, _)| path);
+    Ok(match entry.reader {
+        "ifupdown" => without_stanzas(name, target)?,
+        "NetworkManager" if path.starts_with("etc/") => {
+            let text = root.text_opt(path)?.unwrap_or_default();
+            network_manager::switch(path, &text, &ini::parse(&text)).into_iter().collect()
+        }
+        "networkd" if path.starts_with("etc/") && entry.to.single() == Some(name) => {
+            vec![Edit::Move { path: path.to_owned(), to: format!("{path}.disabled") }]
+        }
+        _ => Vec::new(),
+    })
+}
+
+fn without_stanzas(name: &str, target: &Target) -> Result<Vec<Edit>> {
+    let Some(all) = eni::interfaces(target)? else { return Ok(Vec::new()) };
+    let mut edits = Vec::new();
+    let is_of = |other: &str| other.split(':').next() == Some(name);
+    for stanza in all.stanzas.iter().filter(|stanza| is_of(&stanza.name)) {
+        for line in &stanza.lines {
+            if line.raw.is_none() {
+                return Ok(Vec::new());
+            }
+            edits.push(Edit::drop(&stanza.path, line.number));
+        }
+    }
+    // an `auto` without its stanza makes `ifup -a` fail
+    let mut scan = Scan::of(&target.root);
+    for (path, text) in crate::net::eni::texts(&mut scan) {
+        for line in crate::net::eni::lines(&text) {
+            let is_auto = line.words.first().is_some_and(|word| word == "auto" || word.starts_with("allow-"));
+            if !is_auto || !line.words[1..].iter().any(|word| is_of(word)) {
+                continue;
+            }
+            let rest: Vec<&str> = line.words.iter().map(String::as_str).filter(|word| !is_of(word)).collect();
+            edits.push(if rest.len() == 1 {
+                Edit::drop(&path, line.number)
+            } else {
+                Edit::line(&path, line.number, rest.join(" "))
+            });
+        }
+    }
+    scan.complete()?;
+    Ok(edits)
+}
+
+/// Stanzas that cloud-init wrote beside those of another file.
+fn of_cloud_init(target: &Target) -> Result<Vec<Fault>> {
+    let Some(all) = eni::interfaces(target)? else { return Ok(Vec::new()) };
+    let root = &target.root;
+    let mut faults: Vec<Fault> = Vec::new();
+    let mut seen: Vec<&str> = Vec::new();
+    for stanza in &all.stanzas {
+        let is_of_name = |other: &&eni::Stanza| {
+            other.name == stanza.name && other.path != stanza.path && family(other) == family(stanza)
+        };
+        let Some(other) = all.stanzas.iter().find(is_of_name).filter(|_| stanza.name != "lo") else {
+            continue;
+        };
+        if seen.contains(&stanza.path.as_str()) || !is_of_cloud_init(root, &stanza.path)? {
+            continue;
+        }
+        seen.push(&stanza.path);
+        let (Some(ours), Some(theirs)) = (other.lines.first(), stanza.lines.first()) else { continue };
+        let finding = Finding::fail(format!("cloud-init and {} both configure {}", other.path, stanza.name))
+            .because("ifupdown does both: an address of the metadata or of DHCP comes beside the one that the host assigned")
+            .seen(format!("{}:{}", stanza.path, theirs.number), theirs.words.join(" "))
+            .seen(format!("{}:{}", other.path, ours.number), ours.words.join(" "))
+            .about(&stanza.name)
+            .mend(format!("have cloud-init leave the network alone (network: {{config: disabled}}), and remove {}", stanza.path));
+        let edits =
+            if is_kept_off(root)? { vec![Edit::Remove { path: stanza.path.clone() }] } else { Vec::new() };
+        faults.push(Fault { finding, edits });
+    }
+    Ok(faults)
+}
+
+fn family(stanza: &eni::Stanza) -> &str {
+    stanza.lines.first().map_or("", |line| line.word(2))
+}
+
+fn is_of_cloud_init(root: &Root, path: &str) -> Result<bool> {
+    let text = root.text_opt(path)?.unwrap_or_default();
+    let comments: String = text.lines().take_while(|line| line.starts_with('#')).collect();
+    Ok(path.ends_with("50-cloud-init")
+        || path.ends_with("50-cloud-init.cfg")
+        || comments.contains("cloud-init"))
+}
+
+/// Whether cloud-init is told to leave the network alone: else it would write its file again.
+fn is_kept_off(root: &Root) -> Result<bool> {
+    let mut files = vec!["etc/cloud/cloud.cfg".to_owned()];
+    files.extend(root.files_in("etc/cloud/cloud.cfg.d", ".cfg")?);
+    let mut is_off = root.find_program("cloud-init").is_none();
+    for path in files {
+        let document = yaml::parse(&root.text_opt(&path)?.unwrap_or_default()).ok().flatten();
+        let network = document.as_ref().and_then(|document| document.get("network"));
+        if let Some(config) = network.and_then(|network| network.get("config")) {
+            is_off = config.text() == Some("disabled");
+        }
+    }
+    Ok(is_off)
+}
+
+/// NetworkManager beside the service network, with nothing to configure but the resolver.
+fn idle_manager(
+    target: &Target,
+    configuration: &Configuration,
+    switches: &Switches,
+) -> Result<Option<Finding>> {
+    let root = &target.root;
+    let service = target.services().named(root, "network")?;
+    let by = match service.map(|service| service.enabled) {
+        Some(Enabled::Yes(by)) if ifcfg::has_scripts(root) => by,
+        _ => return Ok(None),
+    };
+    let nics: Vec<&Planned> = configuration.planned.iter().filter(|p| p.kind.is_nic() && p.at_boot).collect();
+    let is_spared = |entry: &&&Planned| {
+        entry.reader == "ifcfg" && entry.to.names.iter().all(|name| switches.spared.contains(name))
+    };
+    let owns_none = !nics.is_empty() && nics.iter().all(|entry| is_spared(&entry));
+    if !switches.manager_starts || switches.writes_no_dns || !owns_none {
+        return Ok(None);
+    }
+    let text = root.text_opt("etc/resolv.conf")?.unwrap_or_default();
+    let is_empty = !text.lines().any(|line| line.split_whitespace().next() == Some("nameserver"));
+    let title = "NetworkManager runs beside the service network, and has no NIC to configure";
+    let finding = if is_empty { Finding::fail(title) } else { Finding::warn(title) };
+    let finding = finding
+        .because("it empties /etc/resolv.conf: names are no longer resolved")
+        .seen(by, "the service network starts")
+        .seen(&nics[0].seen.source, "NM_CONTROLLED=no, as in every other file")
+        .about("NetworkManager")
+        .mend("mask it")
+        .by(&[&["systemctl", "mask", "--now"][..], &UNITS].concat());
+    Ok(Some(finding))
+}
+
+fn fix(target: &Target) -> Result<Plan> {
+    let judged = judged(target)?;
+    let is_idle = judged.manager.is_some();
+    let mut plan = judged.nics.plan(target)?;
+    if is_idle {
+        let mask = |unit| FileChange::Link {
+            path: format!("etc/systemd/system/{unit}"),
+            to: "/dev/null".to_owned(),
+        };
+        plan.files.extend(UNITS.map(mask));
+    }
+    Ok(plan)
+}
+
+#[cfg(test)]
+#[path = "owner_tests.rs"]
+mod tests;

@@ -1,0 +1,148 @@
+//! Trees with one owner of a NIC and with two.
+
+use super::super::trial::{LOG, MANAGER, found, mended, short};
+use super::*;
+use crate::check::Status;
+
+const IFUPDOWN: [(&str, &str); 4] = [
+    ("usr/sbin/ifup", "!"),
+    (
+        "usr/lib/systemd/system/networking.service",
+        "[Service]\nExecStart=/usr/sbin/ifup -a\n[Install]\nWantedBy=multi-user.target\n",
+    ),
+    (
+        "etc/systemd/system/multi-user.target.wants/networking.service",
+        "->/usr/lib/systemd/system/networking.service",
+    ),
+    (
+        "etc/network/interfaces",
+        "auto lo eth0\niface lo inet loopback\niface eth0 inet static\n  address 192.0.2.10/24\n",
+    ),
+];
+const NETPLAN: [(&str, &str); 3] = [
+    ("usr/sbin/netplan", "!"),
+    ("usr/lib/systemd/system-generators/netplan", "!"),
+    (
+        "etc/netplan/rackspace-cloud.yaml",
+        "network:\n  ethernets:\n    eth0:\n      addresses: [192.0.2.10/24]\n  renderer: networkd\n",
+    ),
+];
+const PROFILE: (&str, &str) = (
+    "etc/NetworkManager/system-connections/eth0.nmconnection",
+    "[connection]\ntype=ethernet\ninterface-name=eth0\n[ipv4]\nmethod=manual\naddress1=192.0.2.10/24\n",
+);
+const EL7: [(&str, &str); 7] = [
+    ("etc/rc.d/init.d/network", "!"),
+    ("etc/rc.d/rc3.d/S10network", "->../init.d/network"),
+    (
+        "etc/sysconfig/network-scripts/ifcfg-eth0",
+        "DEVICE=eth0\nIPADDR=192.0.2.10\nPREFIX=24\nONBOOT=yes\nNM_CONTROLLED=no\n",
+    ),
+    ("usr/lib64/NetworkManager/libnm-settings-plugin-ifcfg-rh.so", ""),
+    ("etc/init.d", "->rc.d/init.d"),
+    ("etc/rc3.d", "->rc.d/rc3.d"),
+    ("usr/lib/systemd/system-generators/systemd-sysv-generator", "!"),
+];
+
+fn said(parts: &[&[(&str, &str)]]) -> Vec<(Status, String)> {
+    short(&SINGLE, &parts.concat())
+}
+
+fn fail(subject: &str) -> Vec<(Status, String)> {
+    vec![(Status::Fail, subject.to_owned())]
+}
+
+#[test]
+fn two_programs_with_files_for_one_nic_are_a_fault() {
+    assert_eq!(said(&[&MANAGER, &IFUPDOWN, &NETPLAN]), fail("eth0"));
+    assert_eq!(said(&[&MANAGER, &IFUPDOWN, &[PROFILE]]), fail("eth0"));
+    assert_eq!(said(&[&MANAGER, &NETPLAN, &[PROFILE]]), fail("eth0"));
+}
+
+#[test]
+fn a_nic_that_is_handed_over_has_one_owner() {
+    let ok = vec![(Status::Ok, String::new())];
+    let plugin = (
+        "etc/NetworkManager/NetworkManager.conf",
+        "[main]\nplugins=ifupdown,keyfile\n[ifupdown]\nmanaged=false\n",
+    );
+    let unmanaged =
+        ("etc/NetworkManager/conf.d/x.conf", "[keyfile]\nunmanaged-devices=interface-name:eth*\n");
+    let renderer = (
+        NETPLAN[2].0,
+        "network: {renderer: NetworkManager, ethernets: {eth0: {addresses: [192.0.2.10/24]}}}",
+    );
+    let other = (PROFILE.0, "[connection]\ntype=ethernet\ninterface-name=eth1\n");
+    let lo = ("etc/network/interfaces", "auto lo\niface lo inet loopback\n");
+    assert_eq!(said(&[&MANAGER, &IFUPDOWN, &[PROFILE, plugin]]), ok);
+    assert_eq!(said(&[&MANAGER, &IFUPDOWN, &[PROFILE, unmanaged]]), ok);
+    assert_eq!(said(&[&MANAGER, &NETPLAN[..2], &[PROFILE, renderer]]), ok);
+    assert_eq!(said(&[&MANAGER, &NETPLAN, &[other]]), ok);
+    assert_eq!(said(&[&MANAGER, &NETPLAN, &IFUPDOWN[..3], &[lo]]), ok);
+    // not started
+    assert_eq!(said(&[&MANAGER[..6], &NETPLAN, &[PROFILE]]), ok);
+    assert_eq!(
+        said(&[&MANAGER[1..6]]),
+        [(Status::Skipped, "nothing".to_owned())].map(|(s, _)| (s, String::new()))
+    );
+}
+
+#[test]
+fn a_manager_with_no_nic_of_its_own_empties_the_resolver() {
+    let subject = "NetworkManager";
+    let server = ("etc/resolv.conf", "nameserver 192.0.2.53\n");
+    let keeps = ("etc/NetworkManager/conf.d/x.conf", "[main]\ndns=none\n");
+    let controlled = (EL7[2].0, "DEVICE=eth0\nIPADDR=192.0.2.10\nPREFIX=24\nONBOOT=yes\n");
+    let ok = vec![(Status::Ok, String::new())];
+    assert_eq!(said(&[&MANAGER, &EL7]), fail(subject));
+    assert_eq!(said(&[&MANAGER, &EL7, &[server]]), [(Status::Warn, subject.to_owned())]);
+    assert_eq!(said(&[&MANAGER, &EL7, &[keeps]]), ok);
+    assert_eq!(said(&[&MANAGER, &EL7[..2], &[controlled], &EL7[3..]]), ok);
+    assert_eq!(said(&[&MANAGER[..6], &EL7]), ok);
+    let mask = "etc/systemd/system/NetworkManager.service";
+    let (dir, _root) = crate::net::survey::tests::tree_of(&[&MANAGER[..], &EL7].concat());
+    let plan = fix(&Target::offline(dir.path(), crate::xenstore::Source::None).unwrap()).unwrap();
+    assert_eq!(plan.files[0], FileChange::Link { path: mask.to_owned(), to: "/dev/null".to_owned() });
+    mended(&SINGLE, &[&MANAGER[..], &EL7].concat(), &[]);
+}
+
+#[test]
+fn the_fix_leaves_the_nic_to_one_of_them() {
+    let files = [&MANAGER[..], &IFUPDOWN, &NETPLAN].concat();
+    let mended_file = "auto lo\niface lo inet loopback\n";
+    assert_eq!(mended(&SINGLE, &files, &[IFUPDOWN[3].0]), [Some(mended_file.to_owned())]);
+    // the host's addresses are those of the interfaces file
+    let stale = (NETPLAN[2].0, "network: {ethernets: {eth0: {addresses: [203.0.113.7/24]}}}");
+    let files = [&MANAGER[..], &IFUPDOWN, &NETPLAN[..2], &[stale, LOG]].concat();
+    assert_eq!(short(&SINGLE, &files), fail("eth0"));
+    let files = [&MANAGER[..], &IFUPDOWN, &[PROFILE]].concat();
+    let left = mended(&SINGLE, &files, &[PROFILE.0, IFUPDOWN[3].0]);
+    assert_eq!(left[0].as_deref(), Some(PROFILE.1));
+    assert_eq!(left[1].as_deref(), Some(mended_file));
+}
+
+#[test]
+fn cloud_init_beside_a_file_of_ours_is_a_second_owner() {
+    let main = (
+        IFUPDOWN[3].0,
+        "auto eth0\niface eth0 inet static\n  address 192.0.2.10/24\nsource interfaces.d/*\n",
+    );
+    let path = "etc/network/interfaces.d/50-cloud-init";
+    let theirs = (path, "# written by cloud-init\nauto eth0\niface eth0 inet dhcp\n");
+    let six = (path, "# written by cloud-init\niface eth0 inet6 dhcp\n");
+    let user = ("etc/network/interfaces.d/mine", "iface eth0 inet static\n  address 192.0.2.11/24\n");
+    let kept_off = ("etc/cloud/cloud.cfg.d/99.cfg", "network: {config: disabled}\n");
+    let ok = vec![(Status::Ok, String::new())];
+    assert_eq!(said(&[&MANAGER, &IFUPDOWN[..3], &[main, theirs]]), fail("eth0"));
+    assert_eq!(said(&[&MANAGER, &IFUPDOWN[..3], &[main, six]]), ok);
+    assert_eq!(said(&[&MANAGER, &IFUPDOWN[..3], &[main, user]]), ok);
+    let files = [&MANAGER[..], &IFUPDOWN[..3], &[main, theirs, kept_off]].concat();
+    assert_eq!(mended(&SINGLE, &files, &[path]), [None]);
+    assert!(
+        found(
+            &SINGLE,
+            &[&MANAGER[..], &IFUPDOWN, &[("etc/NetworkManager/NetworkManager.conf/x", "")]].concat()
+        )
+        .is_err()
+    );
+}

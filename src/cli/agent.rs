@@ -1,0 +1,247 @@
+//! `novactl agent`: serve the host, or carry out one command of its.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+
+use super::change::{self, Consent, Request, now};
+use super::trouble::{self, Trouble};
+use super::verification::Broken;
+use super::{Global, say, undo};
+use crate::agent::{self, Executor, Place, install, log};
+use crate::check::{self, Finding, Limits, Selection};
+use crate::commands::Name;
+use crate::plan::Edits;
+use crate::plan::journal::{self, Record, State};
+use crate::report::Exit;
+use crate::ui::{self, Answer, Ui};
+
+const RUN_HELP: &str = "\
+It runs in the foreground and logs to standard error, for a service manager:
+READY and watchdog messages go to NOTIFY_SOCKET. Without one, --log-file keeps a
+log of at most 2 MiB. SIGTERM lets the command at hand finish.
+
+With --root DIR it serves the system under DIR and runs no program of it.";
+
+const EXEC_HELP: &str = "\
+Examples:
+  novactl agent exec version
+  novactl agent exec resetnetwork
+  novactl agent exec injectfile \"$(printf /etc/motd,hello | base64 -w0)\"
+  novactl agent exec kmsactivate - < activation.json
+
+The answer is printed as the host would get it. Exit code 0 is success, 1 any
+other answer. The value of a password is what keyinit encrypted: to set one by
+hand there is novactl set-password.";
+
+const INSTALL_HELP: &str = "\
+Copies this program to /usr/sbin/novactl, adds its service for the init system of
+the target, and switches other agents off at boot by their exact names; they stay
+installed. On a running system the old agent is stopped and this one started.
+novactl agent uninstall takes all of it back.
+
+Examples:
+  novactl agent install --dry-run
+  novactl agent install --root /mnt/rescue --yes";
+
+/// Options of `agent`.
+#[derive(Debug, Args)]
+pub struct AgentArgs {
+    /// What to do.
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Listen on XenStore and execute the host's commands
+    Run(Run),
+    /// Carry out one command here and now, and print the answer
+    Exec(Exec),
+    /// Put this program in place as the agent, in the stead of a broken one
+    Install(Install),
+    /// Take the installation back, byte for byte
+    Uninstall(Uninstall),
+}
+
+/// Options of `agent run`.
+#[derive(Debug, Args)]
+#[command(after_long_help = RUN_HELP)]
+pub struct Run {
+    /// Log to FILE instead of standard error
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = INSTALL_HELP)]
+struct Install {
+    /// How far it may go.
+    #[command(flatten)]
+    consent: Consent,
+}
+
+#[derive(Debug, Args)]
+struct Uninstall {
+    /// Also when a file was changed since
+    #[arg(long)]
+    force: bool,
+    /// How far it may go.
+    #[command(flatten)]
+    consent: Consent,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = EXEC_HELP)]
+struct Exec {
+    /// The command, such as version or resetnetwork
+    #[arg(value_parser = names())]
+    name: String,
+    /// Its value as the host sends it; - reads it from standard input
+    #[arg(default_value = "")]
+    value: String,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+fn names() -> clap::builder::PossibleValuesParser {
+    Name::ALL.map(|(_, word)| word).into()
+}
+
+impl AgentArgs {
+    pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
+        match &self.action {
+            Action::Run(_) => serve(&place(global)?),
+            Action::Exec(exec) => exec.run(global, place(global)?),
+            Action::Install(install) => install.run(global),
+            Action::Uninstall(uninstall) => uninstall.run(global),
+        }
+    }
+
+    /// Returns the options of the service, when this is it.
+    pub fn as_service(&self) -> Option<&Run> {
+        match &self.action {
+            Action::Run(run) => Some(run),
+            Action::Exec(_) | Action::Install(_) | Action::Uninstall(_) => None,
+        }
+    }
+}
+
+impl Run {
+    /// Starts the service's log.
+    ///
+    /// # Errors
+    /// Its file cannot be opened.
+    pub fn start_log(&self, verbose: u8) -> anyhow::Result<()> {
+        let level = if verbose == 0 { tracing::Level::INFO } else { tracing::Level::DEBUG };
+        log::start(self.log_file.as_deref(), level)
+    }
+}
+
+/// Returns whom the agent serves: a disk is not mounted for as long as a service runs.
+fn place(global: &Global) -> anyhow::Result<Place> {
+    if global.disk.is_some() {
+        let hint = "mount it and name the directory with --root, or run agent install --disk";
+        return Err(Trouble::new("the agent does not serve a disk", hint, Exit::Usage).into());
+    }
+    Ok(Place { root: global.root.clone(), source: global.source() })
+}
+
+fn serve(place: &Place) -> anyhow::Result<ExitCode> {
+    match agent::run(place) {
+        Ok(()) => Ok(Exit::Ok.into()),
+        Err(error) => {
+            // also for those who read the log alone
+            tracing::error!("{error:#}");
+            let hint = "novactl doctor says what this system is and which agents are there".to_owned();
+            Err(Trouble::new(format!("{error:#}"), hint, Exit::CannotJudge).into())
+        }
+    }
+}
+
+impl Install {
+    fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
+        let target = global.target()?;
+        let journal = change::begin(global, &target, &self.consent)?;
+        let request = Request {
+            plan: install::plan(&target, install::own_program()?)?,
+            verify: &|_| look_again(global),
+            broken: Broken::default(),
+            findings: Vec::new(),
+            interfaces: None,
+            revert_after: None,
+            left: Vec::new(),
+        };
+        let report = change::carry_out(global, &target, &self.consent, journal.as_ref(), request)?;
+        drop(journal);
+        say(global, &report)
+    }
+}
+
+/// Judges the agents that are there now: what was known of the target before is not true any more.
+fn look_again(global: &Global) -> Vec<Finding> {
+    let ids = ["agent-installed", "agent-single", "agent-enabled", "agent-unit-native"];
+    match global.target() {
+        Ok(target) => {
+            let only = Selection { only: ids.map(str::to_owned).to_vec(), ..Selection::default() };
+            check::run(&Arc::new(target), &only, Limits::default())
+        }
+        Err(e) => vec![Finding::fail(format!("{e:#}"))],
+    }
+}
+
+impl Uninstall {
+    fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
+        let target = global.target()?;
+        let journal = change::begin(global, &target, &self.consent)?;
+        let records = journal::list(&target.root)?;
+        let installed = |record: &Record| record.verb == install::VERB && record.state == State::Done;
+        let Some(record) = records.into_iter().rev().find(installed) else {
+            let hint = "novactl undo --list shows what the journal has";
+            let text = "the journal has no installation of the agent to take back";
+            return Err(Trouble::new(text, hint, Exit::CannotJudge).into());
+        };
+        let edits = if self.force { Edits::Overwrite } else { Edits::Refuse };
+        let report = undo::take_back(global, &target, &self.consent, journal.as_ref(), record, edits)?;
+        drop(journal);
+        say(global, &report)
+    }
+}
+
+impl Exec {
+    fn run(&self, global: &Global, place: Place) -> anyhow::Result<ExitCode> {
+        let value = match self.value.as_str() {
+            "-" => {
+                let mut text = String::new();
+                std::io::stdin().take(1 << 20).read_to_string(&mut text).context("reading the value")?;
+                text
+            }
+            value => value.to_owned(),
+        };
+        let changes = !matches!(self.name.as_str(), "version" | "features" | "keyinit");
+        if changes && !self.yes {
+            match ui::confirm(&format!("Carry out {} on this system?", self.name))? {
+                Answer::Yes => {}
+                Answer::No => return Ok(Exit::Declined.into()),
+                Answer::NobodyThere => return Err(trouble::no_consent("agent exec")),
+            }
+        }
+        // an object is a value of its own, everything else is text
+        let value = match serde_json::from_str::<serde_json::Value>(&value) {
+            Ok(object @ serde_json::Value::Object(_)) => object,
+            _ => value.into(),
+        };
+        let request = serde_json::json!({ "name": self.name, "value": value }).to_string();
+        // the journal knows a request by its id
+        let id = format!("exec-{}-{}", now(), std::process::id());
+        let reply = Executor::new(place).answer(&id, request.as_bytes());
+        let mut ui = Ui::stdout(global.color);
+        ui.document(&reply.to_wire()).and_then(|()| ui.flush()).context("writing the answer")?;
+        Ok(if reply.is_success() { Exit::Ok } else { Exit::Problems }.into())
+    }
+}
