@@ -125,7 +125,7 @@ _novactl() {
 
     case "${cmd}" in
         novactl)
-            opts="-v -q -h -V --root --xenstore --format --color --verbose --quiet --help --version doctor check-xentools scan-ifaces reset-network fix-image explain undo help"
+            opts="-v -q -h -V --root --disk --xenstore --format --color --verbose --quiet --help --version doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -531,7 +531,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__fix__subcmd__image)
-            opts="-y -v -q -h --cloud-init --metadata --generalize --list-steps --only --skip --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            opts="-y -v -q -h --cloud-init --metadata --generalize --list-steps --only --skip --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -550,6 +550,10 @@ _novactl() {
                     return 0
                     ;;
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -573,7 +577,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__help)
-            opts="doctor check-xentools scan-ifaces reset-network fix-image explain undo help"
+            opts="doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

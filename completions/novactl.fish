@@ -42,6 +42,7 @@ complete -c novactl -n "__fish_novactl_needs_command" -f -a "check-xentools" -d 
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "scan-ifaces" -d 'Show every interface: what it is, what the host says of it, IPv6'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "reset-network" -d 'Configure the NICs as the host says'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "fix-image" -d 'Make a server, disk or image ready to be captured as an image'
+complete -c novactl -n "__fish_novactl_needs_command" -f -a "set-password" -d 'Set a password: of root, or of another user'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "explain" -d 'Say what a check means, why it matters and how to mend it by hand'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "agent" -d 'Be the agent: serve the host, or carry out one command of its'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "undo" -d 'List what was changed, take a change back, or keep one'
@@ -134,6 +135,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l metadata -
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l only -d 'Only these checks and steps' -r
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l skip -d 'Leave these checks and steps out' -r
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -149,6 +151,23 @@ complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -s y -l yes -
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -s v -l verbose -d 'Say more; twice: what is read and run as well'
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l format -d 'How the result is written' -r -f -a "table\t'For people'
+json\t'One JSON document'
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
+always\t'Also into files and pipes'
+never\t'Never'"
+complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l stdin -d 'Read it from the standard input: one line'
+complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l generate -d 'Draw one of 20 letters and digits and print it once'
+complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l unlock -d 'Take a lock, expiry, failed logins or a shell that refuses away'
+complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l dry-run -d 'Show what would change and change nothing'
+complete -c novactl -n "__fish_novactl_using_subcommand set-password" -s y -l yes -d 'Do not ask'
+complete -c novactl -n "__fish_novactl_using_subcommand set-password" -s v -l verbose -d 'Say more; twice: what is read and run as well'
+complete -c novactl -n "__fish_novactl_using_subcommand set-password" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand set-password" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
@@ -256,11 +275,17 @@ complete -c novactl -n "__fish_novactl_using_subcommand undo" -s y -l yes -d 'Do
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -s v -l verbose -d 'Say more; twice: what is read and run as well'
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image explain undo help" -f -a "doctor" -d 'Find what is wrong, say what mends it and which recovery route applies'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image explain undo help" -f -a "check-xentools" -d 'Check the XenServer Tools, link by link from the hypervisor to the host'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image explain undo help" -f -a "scan-ifaces" -d 'Show every interface: what it is, what the host says of it, IPv6'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image explain undo help" -f -a "reset-network" -d 'Configure the NICs as the host says'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image explain undo help" -f -a "fix-image" -d 'Make a server, disk or image ready to be captured as an image'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image explain undo help" -f -a "explain" -d 'Say what a check means, why it matters and how to mend it by hand'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image explain undo help" -f -a "undo" -d 'List what was changed, take a change back, or keep one'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image explain undo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "doctor" -d 'Find what is wrong, say what mends it and which recovery route applies'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "check-xentools" -d 'Check the XenServer Tools, link by link from the hypervisor to the host'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "scan-ifaces" -d 'Show every interface: what it is, what the host says of it, IPv6'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "reset-network" -d 'Configure the NICs as the host says'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "fix-image" -d 'Make a server, disk or image ready to be captured as an image'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "set-password" -d 'Set a password: of root, or of another user'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "explain" -d 'Say what a check means, why it matters and how to mend it by hand'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "agent" -d 'Be the agent: serve the host, or carry out one command of its'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "undo" -d 'List what was changed, take a change back, or keep one'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and __fish_seen_subcommand_from agent" -f -a "run" -d 'Listen on XenStore and execute the host\'s commands'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and __fish_seen_subcommand_from agent" -f -a "exec" -d 'Carry out one command here and now, and print the answer'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and __fish_seen_subcommand_from agent" -f -a "install" -d 'Put this program in place as the agent, in the stead of a broken one'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and __fish_seen_subcommand_from agent" -f -a "uninstall" -d 'Take the installation back, byte for byte'
