@@ -19,6 +19,7 @@ pub mod date;
 pub mod disk;
 pub mod exec;
 pub mod facts;
+mod glob;
 pub mod image;
 pub mod net;
 pub mod plan;

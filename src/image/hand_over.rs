@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::facts::cloud_init::{CloudInit, DISABLED};
 use crate::facts::init::{Enabled, Init, Service};
-use crate::net::glob;
+use crate::glob;
 use crate::plan::{FileChange, Plan};
 use crate::root::Root;
 use crate::target::Target;

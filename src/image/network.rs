@@ -6,7 +6,7 @@
 use anyhow::{Result, bail};
 
 use crate::facts::cloud_init::{CloudInit, Starts};
-use crate::net::glob;
+use crate::glob;
 use crate::net::yaml;
 use crate::plan::{FileChange, Plan, Secrecy};
 use crate::root::{Kind, Node, Root};

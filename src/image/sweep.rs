@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::net::glob;
+use crate::glob;
 use crate::plan::{Discard, FileChange, Leaves, Plan, Secrecy};
 use crate::root::{Kind, Node, Root};
 

@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::glob;
 use crate::net::configured::Seen;
-use crate::net::glob;
 use crate::root::Root;
 
 /// From the weakest to the strongest.
