@@ -218,6 +218,18 @@ fn answers_that_another_agent_left_make_room() {
 }
 
 #[test]
+fn a_request_that_may_not_be_read_holds_up_no_other() {
+    for kind in KINDS {
+        let Some(mut host) = Host::new(kind) else { return };
+        let hidden = host.send("version", "agent");
+        host.store.forbid(&format!("/local/domain/7/data/host/{hidden}"));
+        host.start();
+        assert_eq!(host.ask("version", "agent").0, "0", "{kind:?}");
+        assert!(host.is_alive());
+    }
+}
+
+#[test]
 fn a_second_agent_says_who_is_there() {
     let Some(mut host) = Host::new(lab::Kind::C) else { return };
     host.start();

@@ -3,7 +3,7 @@
 //! The answer is written first and the request removed then, so a crash between the two loses nothing: a request whose
 //! answer is there already is only removed. An answer that could not be written is kept and not worked out again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::answers::{Answers, SEEN_AFTER};
@@ -26,11 +26,19 @@ pub(super) struct Service {
     answers: Answers,
     /// Answers that are not in the store yet, by request.
     unwritten: HashMap<String, Reply>,
+    /// Requests that cannot be served, each said once.
+    left: HashSet<String>,
 }
 
 impl Service {
     pub(super) fn new(executor: Executor) -> Self {
-        Self { store: None, executor, answers: Answers::default(), unwritten: HashMap::new() }
+        Self {
+            store: None,
+            executor,
+            answers: Answers::default(),
+            unwritten: HashMap::new(),
+            left: HashSet::new(),
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -65,10 +73,16 @@ impl Service {
             let Some(store) = &mut self.store else { return Ok(()) };
             let ids = list(&mut **store, REQUESTS)?;
             self.unwritten.retain(|id, _| ids.contains(id));
+            self.left.retain(|id| ids.contains(id));
             let mut served = 0;
             for id in ids {
                 notify.alive();
-                served += usize::from(self.serve(&id)?);
+                match self.serve(&id) {
+                    Ok(needed_work) => served += usize::from(needed_work),
+                    Err(error @ Error::Gone(_)) => return Err(error),
+                    // one that may not be read or removed must not hold up the others
+                    Err(error) => self.leave(&id, &error),
+                }
             }
             if served == 0 {
                 return Ok(());
@@ -121,6 +135,13 @@ impl Service {
         }
         self.unwritten.remove(id);
         Ok(true)
+    }
+
+    /// Says of a request that it cannot be served.
+    fn leave(&mut self, id: &str, error: &Error) {
+        if self.left.insert(id.to_owned()) {
+            tracing::error!("the request {id} is left alone: {error}");
+        }
     }
 
     /// Writes an answer, if need be in the place of older ones; whether there was room.

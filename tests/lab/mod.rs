@@ -80,6 +80,11 @@ impl Store {
         Some(value.strip_suffix('\n').unwrap_or(&value).to_owned())
     }
 
+    /// Takes a node away from every guest.
+    pub fn forbid(&self, path: &str) {
+        self.run(&["xenstore-chmod", path, "n0"]).unwrap();
+    }
+
     /// Lets one `xenstore-read` read the same node so many times.
     pub fn read_again(&self, path: &str, times: usize) {
         self.run(&[&["xenstore-read"], vec![path; times].as_slice()].concat()).unwrap();
