@@ -123,6 +123,8 @@ impl Root {
     /// # Errors
     /// There is no directory at `path`, or it may not be opened.
     pub fn open(path: &Path) -> Result<Self> {
+        // commands that are shown are typed in another directory
+        let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let root = Self::with(path, Resolver::Kernel)?;
         let probe = rustix::fs::openat2(
             &*root.dir()?,

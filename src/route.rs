@@ -155,7 +155,7 @@ fn under_a_root(target: &Target, agent: &Names) -> Vec<Step> {
         step("mend what is listed above on this disk", Vec::new()),
         step(
             "if the root password is not known, set it on the disk",
-            vec![argv(&["chroot", &root, "passwd", "root"])],
+            vec![argv(&["novactl", "set-password"]).into_iter().chain(target.option()).collect()],
         ),
         step(
             "leave rescue mode",

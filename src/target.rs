@@ -92,6 +92,15 @@ impl Target {
         self.disk.as_deref()
     }
 
+    /// Returns the option with which a command acts on this target; nothing on the running system.
+    pub fn option(&self) -> Vec<String> {
+        match (self.disk(), self.live) {
+            (Some(disk), _) => vec!["--disk".to_owned(), disk.facts().path.clone()],
+            (None, true) => Vec::new(),
+            (None, false) => vec!["--root".to_owned(), self.root.path().display().to_string()],
+        }
+    }
+
     /// Whether there is a store to ask: always on a running guest, under a root when one was named.
     pub fn has_store(&self) -> bool {
         self.source != Source::None

@@ -26,17 +26,22 @@ pub(super) fn of(target: &Target, commands: &mut Vec<Vec<String>>) {
         return;
     }
     let root = target.root.path().display().to_string();
-    *commands = commands.drain(..).filter_map(|argv| inside(&root, argv)).collect();
+    let option = target.option();
+    *commands = commands.drain(..).filter_map(|argv| inside(&root, &option, argv)).collect();
 }
 
-fn inside(root: &str, argv: Vec<String>) -> Option<Vec<String>> {
+/// `option` is what makes novactl itself act on the target: `--root DIR` or `--disk PATH`.
+fn inside(root: &str, option: &[String], argv: Vec<String>) -> Option<Vec<String>> {
     let words: Vec<&str> = argv.iter().map(String::as_str).collect();
     // the check has said already where it acts
-    if words.iter().skip(1).any(|word| word.contains(root) && root != "/") {
+    if words.iter().skip(1).any(|word| names(word, root)) {
         return Some(argv);
     }
     let owned = |words: &[&str]| words.iter().map(ToString::to_string).collect();
     match words.as_slice() {
+        ["novactl", rest @ ..] if !rest.iter().any(|word| matches!(*word, "--root" | "--disk")) => {
+            Some(argv.iter().chain(option).cloned().collect())
+        }
         [program, ..] if OUTSIDE.contains(program) => Some(argv),
         ["systemctl", verb, rest @ ..] if OFFLINE.contains(verb) => {
             let at = format!("--root={root}");
@@ -50,6 +55,12 @@ fn inside(root: &str, argv: Vec<String>) -> Option<Vec<String>> {
         ] => None,
         _ => Some(owned(&[&["chroot", root], &words[..]].concat())),
     }
+}
+
+/// Whether a word of a command, or of a script in it, is the mounted root or a path in it.
+fn names(word: &str, root: &str) -> bool {
+    let ends = |rest: &str| rest.is_empty() || rest.starts_with(['/', ' ', '"', '\'']);
+    root != "/" && word.match_indices(root).any(|(at, _)| ends(&word[at + root.len()..]))
 }
 
 #[cfg(test)]
@@ -68,9 +79,16 @@ mod tests {
             ("sysctl -w net/ipv6/conf/eth0/disable_ipv6=0", None),
             ("chroot /mnt passwd", Some("chroot /mnt passwd")),
             ("novactl doctor --root /mnt", Some("novactl doctor --root /mnt")),
+            ("novactl set-password root", Some("novactl set-password root --root /mnt")),
+            ("cat /mnt2/etc/x", Some("chroot /mnt cat /mnt2/etc/x")),
         ] {
             let argv = typed.split(' ').map(str::to_owned).collect();
-            assert_eq!(inside("/mnt", argv).map(|argv| argv.join(" ")).as_deref(), becomes, "{typed}");
+            let option = ["--root", "/mnt"].map(str::to_owned);
+            assert_eq!(
+                inside("/mnt", &option, argv).map(|argv| argv.join(" ")).as_deref(),
+                becomes,
+                "{typed}"
+            );
         }
     }
 }

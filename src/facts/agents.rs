@@ -118,8 +118,9 @@ impl Agent {
 
     /// Returns name and version for a title.
     pub fn title(&self) -> String {
-        let version = self.version.as_deref().unwrap_or("of unknown version");
-        format!("{} {version}", self.kind.name())
+        let unknown = if self.kind == Kind::Novactl { "" } else { "of unknown version" };
+        let version = self.version.as_deref().unwrap_or(unknown);
+        format!("{} {version}", self.kind.name()).trim_end().to_owned()
     }
 }
 
