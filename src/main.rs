@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use novactl::cli::trouble::Trouble;
 use novactl::cli::{self, Cli};
-use novactl::report::Exit;
+use novactl::report::{Exit, Format};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -14,6 +14,9 @@ fn main() -> ExitCode {
     cli.start_log().and_then(|()| cli::run(&cli)).unwrap_or_else(|error| {
         tracing::debug!("{error:?}");
         let trouble = error.downcast_ref::<Trouble>();
+        if cli.global.format == Format::Nagios {
+            return novactl::ui::unknown(&error);
+        }
         novactl::ui::error(&error, trouble.map(|trouble| trouble.hint.as_str()));
         trouble.map_or(Exit::CannotJudge, |trouble| trouble.exit).into()
     })

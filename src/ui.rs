@@ -4,10 +4,12 @@
 //! escape sequence reaches the terminal.
 
 use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
 
 use owo_colors::{OwoColorize, Style};
 
 use crate::check::Status;
+use crate::report::nagios;
 use crate::secret::Secret;
 
 /// When colour is used.
@@ -245,8 +247,11 @@ pub fn confirm(question: &str) -> anyhow::Result<Answer> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(Answer::NobodyThere);
     }
-    let confirm = dialoguer::Confirm::new().with_prompt(question).default(false);
-    Ok(if confirm.interact()? { Answer::Yes } else { Answer::No })
+    // a whole line: what is typed on to a key that was taken for an answer would reach the shell
+    let line = dialoguer::Input::<String>::new().with_prompt(format!("{} [y/N]", visible(question)));
+    let line = line.allow_empty(true).interact_text()?;
+    let is_yes = ["y", "yes"].iter().any(|yes| line.trim().eq_ignore_ascii_case(yes));
+    Ok(if is_yes { Answer::Yes } else { Answer::No })
 }
 
 /// Asks for a new password on the terminal, twice and unseen; `None` when there is no terminal to ask on.
@@ -304,6 +309,19 @@ pub fn progress(volume: Volume, text: &str) {
     if volume != Volume::Quiet {
         eprintln!("{}", visible(text));
     }
+}
+
+/// Says in the one line that a monitoring system reads why nothing could be judged.
+pub fn unknown(error: &anyhow::Error) -> ExitCode {
+    let line = nagios::Line {
+        service: "NOVACTL",
+        state: nagios::State::Unknown,
+        text: visible(&format!("{error:#}")),
+        perfdata: Vec::new(),
+    };
+    // whoever has closed the pipe reads the exit code
+    let _ = writeln!(io::stdout(), "{line}");
+    ExitCode::from(line.state as u8)
 }
 
 /// Says on the standard error why a command could not be done and what to type next.

@@ -58,13 +58,24 @@ fn a_root_is_the_same_however_it_is_named() {
 }
 
 #[test]
+fn a_monitoring_system_reads_why_nothing_could_be_judged() {
+    let output = Command::new(env!("CARGO_BIN_EXE_novactl"))
+        .args(["doctor", "--format", "nagios", "--root", "/no/such/root"])
+        .output()
+        .unwrap();
+    let line = String::from_utf8(output.stdout).unwrap();
+    assert!(line.starts_with("NOVACTL UNKNOWN - ") && line.contains("/no/such/root"), "{line}");
+    assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
 fn a_name_with_blanks_and_escape_sequences_is_a_root_like_any_other() {
     let dir = tempfile::tempdir().unwrap();
     let name = "a root\u{1b}[31m \"of\" $HOME\nbelow";
     tree(&dir.path().join(name));
     let output = doctor(dir.path(), name);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(report["target"]["path"], name);
+    assert_eq!(report["target"]["path"], dir.path().join(name).to_str().unwrap());
     let table = Command::new(env!("CARGO_BIN_EXE_novactl"))
         .current_dir(dir.path())
         .args(["doctor", "--root", name])

@@ -42,6 +42,9 @@ fn inside(root: &str, option: &[String], argv: Vec<String>) -> Option<Vec<String
         ["novactl", rest @ ..] if !rest.iter().any(|word| matches!(*word, "--root" | "--disk")) => {
             Some(argv.iter().chain(option).cloned().collect())
         }
+        ["mount", rest @ .., dir] if dir.starts_with('/') => {
+            Some(owned(&[&["mount"], rest, &[&format!("{root}{dir}")]].concat()))
+        }
         [program, ..] if OUTSIDE.contains(program) => Some(argv),
         ["systemctl", verb, rest @ ..] if OFFLINE.contains(verb) => {
             let at = format!("--root={root}");
@@ -80,6 +83,7 @@ mod tests {
             ("chroot /mnt passwd", Some("chroot /mnt passwd")),
             ("novactl doctor --root /mnt", Some("novactl doctor --root /mnt")),
             ("novactl set-password root", Some("novactl set-password root --root /mnt")),
+            ("mount -o ro /dev/cdrom /media", Some("mount -o ro /dev/cdrom /mnt/media")),
             ("cat /mnt2/etc/x", Some("chroot /mnt cat /mnt2/etc/x")),
         ] {
             let argv = typed.split(' ').map(str::to_owned).collect();

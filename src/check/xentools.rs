@@ -192,8 +192,8 @@ fn install(finding: Finding, os: &Os) -> Finding {
             .by(&["sysrc", "xenguest_enable=YES"]),
         _ => finding
             .mend("attach the XenServer Tools ISO (xs-tools, guest-tools) and run its installer")
-            .by(&["mount", "-o", "ro", "/dev/cdrom", "/mnt"])
-            .by(&["/mnt/Linux/install.sh"]),
+            .by(&["mount", "-o", "ro", "/dev/cdrom", "/media"])
+            .by(&["/media/Linux/install.sh"]),
     }
 }
 

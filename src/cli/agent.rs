@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 
 use super::change::{self, Consent, Request, now};
+use super::diagnosis::TargetFacts;
 use super::trouble::{self, Trouble};
 use super::verification::Broken;
 use super::{Global, say, undo};
@@ -225,7 +226,8 @@ impl Exec {
         };
         let changes = !matches!(self.name.as_str(), "version" | "features" | "keyinit");
         if changes && !self.yes {
-            match ui::confirm(&format!("Carry out {} on this system?", self.name))? {
+            let target = TargetFacts::of(&place.target()?).named();
+            match ui::confirm(&format!("Carry out {} {target}?", self.name))? {
                 Answer::Yes => {}
                 Answer::No => return Ok(Exit::Declined.into()),
                 Answer::NobodyThere => return Err(trouble::no_consent("agent exec")),

@@ -13,7 +13,8 @@ use super::diagnosis::{TargetFacts, write_finding};
 use super::trouble::{self, Trouble};
 use super::undo;
 use super::verification::Broken;
-use crate::check::{Finding, Status};
+use crate::check::{Finding, Status, Topic};
+use crate::facts::identity;
 use crate::plan::journal::{self, Journal, Turn};
 use crate::plan::{self, ApplyError, Change, Edits, Interrupt, Plan};
 use crate::report::{Exit, Report, nagios};
@@ -188,7 +189,7 @@ pub(super) fn carry_out(
         verified: Vec::new(),
         journal: None,
         revert_after_s: None,
-        findings: request.findings,
+        findings: warn_of_rescue(target).into_iter().chain(request.findings).collect(),
         words: None,
         shown: false,
         left: request.left,
@@ -200,7 +201,7 @@ pub(super) fn carry_out(
     let Some(journal) = journal else { return Ok(report) };
     if !consent.yes {
         report.show_on_stderr(global)?;
-        match ui::confirm("Make this change?")? {
+        match ui::confirm(&format!("Make this change {}?", report.target.named()))? {
             Answer::Yes => {}
             Answer::No => {
                 report.result = Outcome::Declined;
@@ -272,13 +273,37 @@ pub(super) fn ask_to_keep(target: &Target, report: &mut ChangeReport) -> anyhow:
     Ok(())
 }
 
+/// Why nothing was changed, and what to do about it.
+fn refused(error: &anyhow::Error) -> anyhow::Error {
+    let is = |errno| error.chain().any(|cause| cause.downcast_ref() == Some(&errno));
+    let (hint, exit) = if is(rustix::io::Errno::NOSPC) || is(rustix::io::Errno::DQUOT) {
+        (
+            "nothing was changed: make room on that file system (df -h, df -i), then run it again",
+            Exit::CannotJudge,
+        )
+    } else {
+        ("nothing was changed: run the command again, it makes a new plan", Exit::ChangeFailed)
+    };
+    Trouble::new(format!("{error:#}"), hint, exit).into()
+}
+
+/// What is about to be changed is most often not what the rescue system runs of itself.
+fn warn_of_rescue(target: &Target) -> Option<Finding> {
+    let hostname = identity::hostname(&target.root);
+    let is_rescue = target.is_live() && identity::is_rescue(&target.root, true, hostname.as_deref());
+    let disks = is_rescue.then(|| identity::idle_disks(&target.root).unwrap_or_default())?;
+    let disk = disks.first().map_or("/dev/xvdb", |disk| disk.disk.as_str());
+    let title = "this is the rescue system: what is changed here is gone when it ends";
+    let finding = Finding::warn(title).because("the sick server is the disk that is attached to it");
+    Some(finding.mend(format!("name the disk: --disk {disk}")).of("hostname-not-rescue", Topic::Names))
+}
+
 impl ChangeReport {
     fn failed(mut self, error: ApplyError) -> anyhow::Result<Self> {
         self.words = Some(error.to_string());
         self.result = match error {
             ApplyError::Refused(e) => {
-                let hint = "run the command again: it makes a new plan".to_owned();
-                return Err(Trouble::new(format!("{e:#}"), hint, Exit::ChangeFailed).into());
+                return Err(refused(&e));
             }
             ApplyError::RolledBack(_) => Outcome::Reverted,
             ApplyError::Interrupted => Outcome::Interrupted,

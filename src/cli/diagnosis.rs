@@ -112,6 +112,15 @@ impl TargetFacts {
         }
     }
 
+    /// Names it for a question: where, which host.
+    pub(super) fn named(&self) -> String {
+        let host = self.hostname.as_deref().unwrap_or("no host name");
+        match self.mode {
+            "live" => format!("on this running system ({host})"),
+            _ => format!("in {} ({host})", self.path),
+        }
+    }
+
     fn words(&self) -> String {
         let system = self.disk.as_ref().and_then(disk::Facts::system);
         let volume = system.map_or(String::new(), |volume| format!(" {}", volume.name));

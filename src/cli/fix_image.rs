@@ -201,6 +201,19 @@ impl FixImage {
                     .of("generalize", Topic::Image),
             );
         }
+        if !steps.is_empty() {
+            let at = target.root.path().join("var/lib/novactl");
+            findings.push(
+                Finding::warn(
+                    "the originals, host keys and history among them, stay in this system's journal",
+                )
+                .because("undo needs them, and an image that is taken now carries them")
+                .about("journal")
+                .mend("when you are sure, remove the journal before the image is taken")
+                .by(&["rm", "-r", &at.display().to_string()])
+                .of("generalize", Topic::Image),
+            );
+        }
         steps
     }
 

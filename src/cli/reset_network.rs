@@ -170,7 +170,16 @@ fn by_hand(
     gateways: &[IpAddr],
     dns: &[IpAddr],
 ) -> anyhow::Result<HostNetwork> {
-    let links = links::live(&target.root)?;
+    let links = if target.is_live() {
+        links::live(&target.root)?
+    } else {
+        links::recorded(&target.root)?.unwrap_or_default()
+    };
+    if links.is_empty() {
+        let hint = "name the NICs with their MACs: --from FILE or --xenstore DUMP";
+        let text = "the files of this system do not say which NICs it has, so none can be named by hand";
+        return Err(Trouble::new(text, hint, Exit::CannotJudge).into());
+    }
     let mut network = HostNetwork::default();
     for text in addresses {
         let parsed = text.split_once('=').and_then(|(nic, net)| Some((nic, net.parse::<IpNet>().ok()?)));

@@ -33,6 +33,11 @@ impl std::error::Error for Trouble {}
 
 /// A check's name that does not exist.
 pub(super) fn no_such_check(id: &str) -> anyhow::Error {
+    if check::every().any(|check| check.id == id) {
+        let text = format!("{id} is judged by fix-image, not by doctor");
+        let hint = format!("novactl fix-image --dry-run shows it; novactl explain {id} says what it means");
+        return Trouble { text, hint, exit: Exit::Usage }.into();
+    }
     let near = check::near(id);
     let hint = if near.is_empty() {
         "novactl doctor --list shows the checks".to_owned()

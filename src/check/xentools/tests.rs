@@ -58,9 +58,9 @@ fn missing_tools_are_installed_as_the_distribution_does() {
     for (os, command) in [
         (os("almalinux", "9.3", Base::RedHat), "dnf install -y xe-guest-utilities-latest"),
         (os("fedora", "40", Base::RedHat), "dnf install -y xe-guest-utilities-latest"),
-        (os("centos", "6.10", Base::RedHat), "mount -o ro /dev/cdrom /mnt"),
+        (os("centos", "6.10", Base::RedHat), "mount -o ro /dev/cdrom /media"),
         (os("ubuntu", "22.04", Base::Debian), "apt-get install xe-guest-utilities"),
-        (os("debian", "12", Base::Debian), "mount -o ro /dev/cdrom /mnt"),
+        (os("debian", "12", Base::Debian), "mount -o ro /dev/cdrom /media"),
         (os("alpine", "3.19", Base::Alpine), "apk add xe-guest-utilities"),
     ] {
         let finding = installed(&tools(vec![]), &os, None, Weight::View);
