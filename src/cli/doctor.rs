@@ -85,9 +85,12 @@ impl Doctor {
     /// Makes one plan of the fixes of what was found, and looks again at the same checks when it is made.
     fn mend(&self, global: &Global, target: &Target, findings: Vec<Finding>) -> anyhow::Result<ExitCode> {
         let journal = change::begin(global, target, &self.consent)?;
-        let fires = |check: &&Check| {
-            check.fix.is_some() && findings.iter().any(|f| f.id == check.id && f.status >= Status::Warn)
+        // what is no fault is changed on demand alone
+        let is_wanted = |f: &Finding| {
+            f.status >= Status::Warn || f.status == Status::Note && self.only.iter().any(|id| id == f.id)
         };
+        let fires =
+            |check: &&Check| check.fix.is_some() && findings.iter().any(|f| f.id == check.id && is_wanted(f));
         let mut plan = Plan { verb: "fix", title: "fix what doctor found".to_owned(), ..Plan::default() };
         let mut ids: Vec<String> = Vec::new();
         let mut left: Vec<String> = Vec::new();
@@ -100,21 +103,33 @@ impl Doctor {
                 Err(e) => left.push(format!("{}: {e:#}", check.id)),
             }
         }
-        let by_hand = |f: &&Finding| f.status == Status::Fail && !ids.iter().any(|id| id == f.id);
-        for finding in findings.iter().filter(by_hand) {
+        let is_mended = |f: &Finding| {
+            ids.iter().any(|id| id == f.id) && f.remedy.as_ref().is_none_or(|remedy| remedy.fixable)
+        };
+        let stays: Vec<Finding> =
+            findings.iter().filter(|f| f.status == Status::Fail && !is_mended(f)).cloned().collect();
+        for finding in &stays {
             if !left.iter().any(|line| line.starts_with(&format!("{}: ", finding.id))) {
                 left.push(format!("{}: {}", finding.id, finding.title));
             }
         }
         // a session that a new network could cut off gets its old one back
-        let acts = target.is_live() && !(plan.steps.is_empty() && plan.activate.is_empty());
+        let is_network = |topic| matches!(topic, Topic::Network | Topic::Interfaces);
+        let of_network = check::all().any(|c| is_network(c.topic) && ids.iter().any(|id| id == c.id));
+        let acts = of_network && target.is_live() && !(plan.steps.is_empty() && plan.activate.is_empty());
         let revert_after =
             (acts && session::ssh_address(&target.root).is_some()).then_some(change::REVERT_AFTER);
         let verify = |_: &Target| match global.target() {
             // what was known of the target before the change is not true any more
             Ok(target) => {
                 let same = Selection { only: ids.clone(), ..Selection::default() };
-                check::run(&Arc::new(target), &same, Limits::default())
+                let mut found = check::run(&Arc::new(target), &same, Limits::default());
+                // what was left to hands is no reason to take the rest back
+                let is_left = |f: &Finding| {
+                    stays.iter().any(|s| (s.id, &s.subject, &s.title) == (f.id, &f.subject, &f.title))
+                };
+                found.retain(|finding| !is_left(finding));
+                found
             }
             Err(e) => vec![Finding::fail(format!("{e:#}"))],
         };
