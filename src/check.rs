@@ -14,6 +14,7 @@ mod engine;
 mod image;
 mod inside;
 pub(crate) mod interfaces;
+mod mend;
 mod names;
 mod network;
 mod registration;
