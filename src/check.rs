@@ -14,6 +14,7 @@ mod engine;
 mod image;
 mod inside;
 pub(crate) mod interfaces;
+mod mend;
 mod names;
 mod network;
 mod registration;
@@ -254,7 +255,7 @@ pub struct Remedy {
     pub text: String,
     /// The commands that do it, each as its arguments.
     pub commands: Vec<Vec<String>>,
-    /// Whether this program can do it.
+    /// Whether this program can do it: the check has a fix, it changes something here, and covers this finding.
     pub fixable: bool,
 }
 
@@ -307,7 +308,8 @@ impl Finding {
 
     /// Names the check to which it belongs, for a finding that a command makes and not the engine.
     pub fn of(self, id: &'static str, topic: Topic) -> Self {
-        Self { id, topic, ..self }
+        // what mends it is another command, never `doctor --fix`
+        Self { id, topic, ..self }.by_hand()
     }
 
     /// Says what follows from it.
@@ -328,7 +330,15 @@ impl Finding {
 
     /// Says what to do.
     pub fn mend(self, text: impl Into<String>) -> Self {
-        Self { remedy: Some(Remedy { text: text.into(), commands: Vec::new(), fixable: false }), ..self }
+        Self { remedy: Some(Remedy { text: text.into(), commands: Vec::new(), fixable: true }), ..self }
+    }
+
+    /// Says that the check's fix does not cover this finding.
+    pub fn by_hand(mut self) -> Self {
+        if let Some(remedy) = &mut self.remedy {
+            remedy.fixable = false;
+        }
+        self
     }
 
     /// Adds a command to what to do.
@@ -336,7 +346,7 @@ impl Finding {
         let remedy = self.remedy.get_or_insert_with(|| Remedy {
             text: String::new(),
             commands: Vec::new(),
-            fixable: false,
+            fixable: true,
         });
         remedy.commands.push(argv.iter().map(ToString::to_string).collect());
         self

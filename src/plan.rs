@@ -190,7 +190,12 @@ impl Plan {
                 self.activate.push(cmd);
             }
         }
-        self.steps.extend(other.steps);
+        // files are all written before the first step: what two plans want done is done once
+        for step in other.steps {
+            if !self.steps.contains(&step) {
+                self.steps.push(step);
+            }
+        }
         for discard in other.discards {
             if !self.discards.contains(&discard) {
                 self.discards.push(discard);

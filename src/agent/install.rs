@@ -3,12 +3,9 @@
 //! The files of the services are in `packaging/`, one per init system. Other agents are switched off by the exact names
 //! under which they are known, and stay installed. To support another init system: its file there and an arm here.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, bail};
 
 use crate::commands::boot;
-use crate::exec::Cmd;
 use crate::facts::agents::{Kind, NOVACTL_SERVICE};
 use crate::facts::init::{Enabled, Init, Service};
 use crate::plan::{FileChange, LiveStep, Plan, Secrecy};
@@ -28,9 +25,6 @@ const UPSTART_JOB: &str = include_str!("../../packaging/novactl-agent.upstart");
 
 /// Where a script starts when the XenServer Tools are none of System V's, or are not there.
 const USUAL_NUMBER: u32 = 15;
-
-/// How long a service may take to stop or start: a command at hand is finished first.
-const LIMIT: Duration = Duration::from_secs(100);
 
 /// Returns the program that runs, to be installed.
 ///
@@ -104,24 +98,10 @@ fn others(target: &Target) -> impl Iterator<Item = &Service> {
 
 /// Stops the other agents, lets the manager read the new files, starts this one; undone in the opposite order.
 fn steps(init: Init, others: &[&Service]) -> Vec<LiveStep> {
-    let command = |verb: &str, name: &str| match init {
-        Init::Systemd => Cmd::new(&["systemctl", verb, &format!("{name}.service")]),
-        Init::OpenRc => Cmd::new(&["rc-service", name, verb]),
-        _ => Cmd::new(&["service", name, verb]),
-    };
-    let switch = |name: &str, run: &str, back: &str| LiveStep {
-        run: command(run, name).within(LIMIT),
-        back: Some(command(back, name).within(LIMIT)),
-    };
-    let mut steps: Vec<_> = others.iter().map(|service| switch(&service.name, "stop", "start")).collect();
-    let reload = match init {
-        Init::Systemd => Some(Cmd::new(&["systemctl", "daemon-reload"])),
-        Init::Upstart => Some(Cmd::new(&["initctl", "reload-configuration"])),
-        _ => None,
-    };
-    let reload = reload.map(|cmd| cmd.within(Duration::from_secs(30)));
-    steps.extend(reload.map(|cmd| LiveStep { run: cmd.clone(), back: Some(cmd) }));
-    steps.push(switch(NOVACTL_SERVICE, "start", "stop"));
+    let mut steps: Vec<_> =
+        others.iter().map(|service| boot::switch(init, &service.name, "stop", Some("start"))).collect();
+    steps.extend(boot::reload(init));
+    steps.push(boot::switch(init, NOVACTL_SERVICE, "start", Some("stop")));
     steps
 }
 

@@ -4,6 +4,7 @@
 //! They look at the first agent, which is the one that starts at boot; that there are two is a finding of its own.
 
 mod answers;
+mod fix;
 mod install;
 mod libraries;
 mod log;
@@ -11,6 +12,7 @@ mod process;
 mod python;
 mod remedy;
 mod repository;
+mod rotate;
 mod timing;
 mod unit;
 mod version;
@@ -34,6 +36,7 @@ pub(super) const CHECKS: &[Check] = &[
         about: "an agent is installed",
         blocks: &[Blocks::Topic(Topic::Agent)],
         probe: install::installed,
+        fix: Some(fix::replace),
         page: include_str!("pages/agent-installed.md"),
         ..FILES
     },
@@ -41,6 +44,7 @@ pub(super) const CHECKS: &[Check] = &[
         id: "agent-single",
         about: "one agent only is started",
         probe: install::single,
+        fix: Some(fix::single),
         page: include_str!("pages/agent-single.md"),
         ..FILES
     },
@@ -48,6 +52,7 @@ pub(super) const CHECKS: &[Check] = &[
         id: "agent-enabled",
         about: "the agent starts at boot",
         probe: install::enabled,
+        fix: Some(fix::enable),
         page: include_str!("pages/agent-enabled.md"),
         ..FILES
     },
@@ -57,6 +62,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::LIVE,
         blocks: &[Blocks::Check("agent-answers"), Blocks::Check("agent-fresh-process")],
         probe: process::running,
+        fix: Some(fix::start),
         page: include_str!("pages/agent-running.md"),
         ..FILES
     },
@@ -72,6 +78,7 @@ pub(super) const CHECKS: &[Check] = &[
         id: "agent-supports-distro",
         about: "the agent knows this distribution",
         probe: version::supports_distro,
+        fix: Some(fix::replace),
         page: include_str!("pages/agent-supports-distro.md"),
         ..FILES
     },
@@ -79,6 +86,7 @@ pub(super) const CHECKS: &[Check] = &[
         id: "agent-interpreter",
         about: "the Python that runs the agent has what it needs",
         probe: python::interpreter,
+        fix: Some(fix::interpreter),
         page: include_str!("pages/agent-interpreter.md"),
         ..FILES
     },
@@ -86,6 +94,7 @@ pub(super) const CHECKS: &[Check] = &[
         id: "agent-libraries",
         about: "the old agent's libraries are there",
         probe: libraries::libraries,
+        fix: Some(fix::replace),
         page: include_str!("pages/agent-libraries.md"),
         ..FILES
     },
@@ -93,6 +102,7 @@ pub(super) const CHECKS: &[Check] = &[
         id: "agent-unit-native",
         about: "systemd knows the agent's service",
         probe: unit::native,
+        fix: Some(fix::native),
         page: include_str!("pages/agent-unit-native.md"),
         ..FILES
     },
@@ -100,6 +110,7 @@ pub(super) const CHECKS: &[Check] = &[
         id: "agent-restarts",
         about: "the agent is started again after a crash",
         probe: unit::restarts,
+        fix: Some(fix::restarts),
         page: include_str!("pages/agent-restarts.md"),
         ..FILES
     },
@@ -107,6 +118,7 @@ pub(super) const CHECKS: &[Check] = &[
         id: "agent-boot-timing",
         about: "the agent starts neither too early nor for ever",
         probe: timing::boot_timing,
+        fix: Some(fix::boot_timing),
         page: include_str!("pages/agent-boot-timing.md"),
         ..FILES
     },
@@ -115,6 +127,7 @@ pub(super) const CHECKS: &[Check] = &[
         about: "the running agent is the installed one",
         needs: Needs::LIVE,
         probe: process::fresh,
+        fix: Some(fix::start_anew),
         page: include_str!("pages/agent-fresh-process.md"),
         ..FILES
     },
@@ -136,6 +149,7 @@ pub(super) const CHECKS: &[Check] = &[
         id: "agent-log-size",
         about: "the agent's log has room",
         probe: log::size,
+        fix: Some(rotate::fix),
         page: include_str!("pages/agent-log-size.md"),
         ..FILES
     },
@@ -143,6 +157,7 @@ pub(super) const CHECKS: &[Check] = &[
         id: "agent-repository",
         about: "no dead package source of the agent",
         probe: repository::repository,
+        fix: Some(repository::fix),
         page: include_str!("pages/agent-repository.md"),
         ..FILES
     },

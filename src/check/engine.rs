@@ -120,7 +120,6 @@ fn probe_all(
         for finding in &mut found {
             (finding.id, finding.topic, finding.elapsed_us) = (check.id, check.topic, elapsed_us);
             if let Some(remedy) = finding.remedy.as_mut() {
-                remedy.fixable = check.fix.is_some();
                 inside::of(target, &mut remedy.commands);
             }
         }
@@ -173,8 +172,9 @@ impl Worker {
                 // Facts are written once and whole, so a panic leaves none half-made.
                 let probed = std::panic::catch_unwind(AssertUnwindSafe(|| (check.probe)(&target)));
                 let found = probed.map_err(|panic| format!("the check crashed: {}", words(&*panic)));
+                let found = found.map(|found| found.unwrap_or_else(|e| vec![failed(&e)]));
                 // Nobody listens any more when the deadline has passed.
-                let _ = done.send(found.map(|found| found.unwrap_or_else(|e| vec![failed(&e)])));
+                let _ = done.send(found.map(|found| with_fixable(check, &target, found)));
             }
         });
         Self { order, result }
@@ -191,6 +191,25 @@ impl Worker {
             Err(RecvTimeoutError::Disconnected) => Err("the check crashed".to_owned()),
         }
     }
+}
+
+/// Takes back that a finding can be mended where the check's fix would change nothing.
+fn with_fixable(check: &Check, target: &Target, mut found: Vec<Finding>) -> Vec<Finding> {
+    let is_mendable =
+        |f: &Finding| f.status >= Status::Note && f.remedy.as_ref().is_some_and(|remedy| remedy.fixable);
+    let changes_something = || {
+        let plan = check.fix.and_then(|fix| fix(target).ok())?;
+        Some(!plan.prepare(&target.root).ok()?.is_empty())
+    };
+    let mends = found.iter().any(is_mendable)
+        && std::panic::catch_unwind(AssertUnwindSafe(changes_something)).is_ok_and(|it| it == Some(true));
+    for finding in &mut found {
+        let keeps = mends && is_mendable(finding);
+        if let Some(remedy) = &mut finding.remedy {
+            remedy.fixable = keeps;
+        }
+    }
+    found
 }
 
 /// An error is `unknown`; what only root may read is `skipped` for everybody else.

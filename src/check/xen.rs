@@ -4,6 +4,7 @@
 //! What needs the store goes through [`with_store`], which tells a store that may not be opened from one that fails.
 //! `kernel_drivers`, `host_data` and `requests` hold what needs more than a few lines.
 
+mod device;
 mod host_data;
 mod kernel_drivers;
 mod requests;
@@ -36,7 +37,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::LIVE,
         blocks: &[Blocks::Xenstore],
         probe: xenbus_device,
-        fix: None,
+        fix: Some(device::fix),
         page: include_str!("pages/xenbus-device.md"),
     },
     Check {

@@ -5,6 +5,7 @@
 
 mod before_agent;
 mod boot_order;
+mod fix;
 mod reporting;
 
 use super::{Blocks, Check, Finding, Needs, Topic};
@@ -50,7 +51,7 @@ pub(super) const CHECKS: &[Check] = &[
             let init = target.services().init;
             Ok(vec![enabled(target.tools(), init, target.os().base, weight_of(target))])
         },
-        fix: None,
+        fix: Some(fix::enable),
         page: include_str!("pages/xentools-enabled.md"),
     },
     Check {
@@ -60,7 +61,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::LIVE,
         blocks: &[Blocks::Check("xentools-reporting")],
         probe: xentools_running,
-        fix: None,
+        fix: Some(fix::start),
         page: include_str!("pages/xentools-running.md"),
     },
     Check {
@@ -80,7 +81,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::FILES,
         blocks: &[],
         probe: before_agent::probe,
-        fix: None,
+        fix: Some(before_agent::fix),
         page: include_str!("pages/xentools-before-agent.md"),
     },
     Check {
@@ -90,7 +91,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::FILES,
         blocks: &[],
         probe: boot_order::probe,
-        fix: None,
+        fix: Some(boot_order::fix),
         page: include_str!("pages/boot-order-acyclic.md"),
     },
     Check {

@@ -86,16 +86,29 @@ impl Doctor {
     /// Makes one plan of the fixes of what was found, and looks again at the same checks when it is made.
     fn mend(&self, global: &Global, target: &Target, findings: Vec<Finding>) -> anyhow::Result<ExitCode> {
         let journal = change::begin(global, target, &self.consent)?;
-        let Mending { plan, ids, left } = mending::of(target, &findings, "fix", "fix what doctor found");
+        // what is no fault is changed on demand alone
+        let is_wanted = |f: &Finding| {
+            f.status >= Status::Warn || f.status == Status::Note && self.only.iter().any(|id| id == f.id)
+        };
+        let Mending { plan, ids, left, stays } =
+            mending::of(target, &findings, &is_wanted, "fix", "fix what doctor found");
         // a session that a new network could cut off gets its old one back
-        let acts = target.is_live() && !(plan.steps.is_empty() && plan.activate.is_empty());
+        let is_network = |topic| matches!(topic, Topic::Network | Topic::Interfaces);
+        let of_network = check::all().any(|c| is_network(c.topic) && ids.iter().any(|id| id == c.id));
+        let acts = of_network && target.is_live() && !(plan.steps.is_empty() && plan.activate.is_empty());
         let revert_after =
             (acts && session::ssh_address(&target.root).is_some()).then_some(change::REVERT_AFTER);
         let verify = |_: &Target| match global.target() {
             // what was known of the target before the change is not true any more
             Ok(target) => {
                 let same = Selection { only: ids.clone(), ..Selection::default() };
-                check::run(&Arc::new(target), &same, Limits::default())
+                let mut found = check::run(&Arc::new(target), &same, Limits::default());
+                // what was left to hands is no reason to take the rest back
+                let is_left = |f: &Finding| {
+                    stays.iter().any(|s| (s.id, &s.subject, &s.title) == (f.id, &f.subject, &f.title))
+                };
+                found.retain(|finding| !is_left(finding));
+                found
             }
             Err(e) => vec![Finding::fail(format!("{e:#}"))],
         };

@@ -92,7 +92,9 @@ impl FixImage {
             findings.push(metadata::for_cloud_init());
         }
         let title = "make the system ready for an image";
-        let Mending { mut plan, ids, mut left } = mending::of(&target, &findings, "fix-image", title);
+        let is_wanted = |finding: &Finding| finding.status >= Status::Warn;
+        let Mending { mut plan, ids, mut left, .. } =
+            mending::of(&target, &findings, &is_wanted, "fix-image", title);
         let steps = self.steps(&target, &mut findings);
         for (name, planned) in self.further(&target, &steps) {
             let mut merged = plan.clone();

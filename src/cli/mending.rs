@@ -15,13 +15,20 @@ pub(super) struct Mending {
     pub(super) ids: Vec<String>,
     /// What stays wrong, each in a line.
     pub(super) left: Vec<String>,
+    /// What no fix mends: it is no reason to take the rest back.
+    pub(super) stays: Vec<Finding>,
 }
 
-/// Merges the fixes of the checks that fired.
-pub(super) fn of(target: &Target, findings: &[Finding], verb: &'static str, title: &str) -> Mending {
-    let fires = |check: &&Check| {
-        check.fix.is_some() && findings.iter().any(|f| f.id == check.id && f.status >= Status::Warn)
-    };
+/// Merges the fixes of the checks of which a finding is wanted.
+pub(super) fn of(
+    target: &Target,
+    findings: &[Finding],
+    is_wanted: &dyn Fn(&Finding) -> bool,
+    verb: &'static str,
+    title: &str,
+) -> Mending {
+    let fires =
+        |check: &&Check| check.fix.is_some() && findings.iter().any(|f| f.id == check.id && is_wanted(f));
     let mut plan = Plan { verb, title: title.to_owned(), ..Plan::default() };
     let mut ids: Vec<String> = Vec::new();
     let mut left: Vec<String> = Vec::new();
@@ -34,13 +41,17 @@ pub(super) fn of(target: &Target, findings: &[Finding], verb: &'static str, titl
             Err(e) => left.push(format!("{}: {e:#}", check.id)),
         }
     }
-    let by_hand = |f: &&Finding| f.status == Status::Fail && !ids.iter().any(|id| id == f.id);
-    for finding in findings.iter().filter(by_hand) {
+    let is_mended = |f: &Finding| {
+        ids.iter().any(|id| id == f.id) && f.remedy.as_ref().is_none_or(|remedy| remedy.fixable)
+    };
+    let stays: Vec<Finding> =
+        findings.iter().filter(|f| f.status == Status::Fail && !is_mended(f)).cloned().collect();
+    for finding in &stays {
         if !left.iter().any(|line| line.starts_with(&format!("{}: ", finding.id))) {
             left.push(change::left_over(finding));
         }
     }
-    Mending { plan, ids, left }
+    Mending { plan, ids, left, stays }
 }
 
 /// Returns the plan with a check's fix in it.

@@ -1,7 +1,13 @@
 //! Services on and off at boot, as changes of files: what `systemctl enable`, `chkconfig` and `rc-update` do, which
 //! cannot be run on a disk and whose work could not be undone byte for byte.
 
+mod enable;
+mod live;
+
 use anyhow::{Result, bail};
+
+pub use enable::{DEPEND, depends, enable};
+pub use live::{reload, switch};
 
 use crate::facts::init::{Init, Service};
 use crate::plan::FileChange;
@@ -14,9 +20,9 @@ const OTHER_LEVELS: [&str; 3] = ["0", "1", "6"];
 
 /// Returns the directories that hold the links of System V's runlevels.
 fn level_dir(root: &Root, level: &str) -> String {
-    // on Red Hat etc/rc3.d is a link to the other
-    let dir = format!("etc/rc.d/rc{level}.d");
-    if root.exists(&dir) { dir } else { format!("etc/rc{level}.d") }
+    // on Red Hat etc/rc3.d is a link to the first; SUSE has the second
+    let dirs = [format!("etc/rc.d/rc{level}.d"), format!("etc/init.d/rc{level}.d")];
+    dirs.into_iter().find(|dir| root.exists(dir)).unwrap_or_else(|| format!("etc/rc{level}.d"))
 }
 
 /// Returns what keeps a service from starting at boot.
@@ -86,16 +92,21 @@ fn start_number(link: &str, name: &str) -> Option<u32> {
 /// Returns what makes an init script start in the usual runlevels at `number`, and stop in the others.
 pub fn levels(root: &Root, name: &str, number: u32) -> Vec<FileChange> {
     let link = |dir: String, kind: char, number: u32| FileChange::Link {
-        to: if dir.starts_with("etc/rc.d/") {
-            format!("../../init.d/{name}")
-        } else {
-            format!("../init.d/{name}")
-        },
+        to: script_from(&dir, name),
         path: format!("{dir}/{kind}{number:02}{name}"),
     };
     let starts = LEVELS.iter().map(|level| link(level_dir(root, level), 'S', number));
     let stops = OTHER_LEVELS.iter().map(|level| link(level_dir(root, level), 'K', 100 - number.clamp(1, 99)));
     starts.chain(stops).collect()
+}
+
+/// Returns what a link in a runlevel's directory says that leads to a script.
+pub fn script_from(dir: &str, name: &str) -> String {
+    match dir {
+        _ if dir.starts_with("etc/rc.d/") => format!("../../init.d/{name}"),
+        _ if dir.starts_with("etc/init.d/") => format!("../{name}"),
+        _ => format!("../init.d/{name}"),
+    }
 }
 
 /// Returns the number at which a script starts in runlevel 3 or 2, or `None` when it does not.

@@ -21,6 +21,7 @@ use std::sync::OnceLock;
 use anyhow::Result;
 
 pub use boot::Pulled;
+pub use rc_conf::{Switch, switch as rc_switch};
 pub use unit::{Setting, Unit};
 
 use self::units::{Found, Units};

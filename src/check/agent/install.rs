@@ -1,15 +1,16 @@
 //! `agent-installed`, `agent-single`, `agent-enabled`: is there one agent, and does the next boot start it.
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 
 use super::of_agent;
 use super::remedy::{Hands, mended};
-use crate::check::{Evidence, Finding};
+use crate::check::{Evidence, Finding, mend};
 use crate::facts::agents::process::kind_of;
 use crate::facts::agents::{Agent, Agents, Kind, NOVACTL_SERVICE, exec};
 use crate::facts::hypervisor::Hypervisor;
 use crate::facts::init::{Enabled, Service};
 use crate::facts::processes::Process;
+use crate::plan::Plan;
 use crate::root::Root;
 use crate::target::Target;
 
@@ -70,7 +71,7 @@ pub(super) fn single(target: &Target) -> Result<Vec<Finding>> {
 }
 
 /// Returns the enabled services, each once: an alias and its unit are one.
-fn started_at_boot<'a>(root: &Root, agents: &'a Agents) -> Vec<(&'a Agent, &'a Service)> {
+pub(super) fn started_at_boot<'a>(root: &Root, agents: &'a Agents) -> Vec<(&'a Agent, &'a Service)> {
     let mut files: Vec<String> = Vec::new();
     let mut enabled = Vec::new();
     for agent in &agents.all {
@@ -103,7 +104,7 @@ fn judge_single(enabled: &[(&Agent, &Service)], running: &[(Kind, &Process)], ha
         let finding = running.iter().fold(finding, |f, (_, process)| {
             f.seen(format!("process {}", process.pid), process.argv.join(" "))
         });
-        return mended(finding, "stop the one that no enabled service started", Vec::new());
+        return mended(finding, "stop the one that no enabled service started", Vec::new()).by_hand();
     }
     Finding::ok("one agent only")
 }
@@ -140,6 +141,18 @@ fn judge_program(root: &Root, agent: &Agent) -> Option<Finding> {
     Some(mended(finding, format!("name the agent's program in ExecStart=: /{}", agent.program), Vec::new()))
 }
 
+/// Plans a drop-in that has the service start the program which is there.
+pub(super) fn with_its_program(target: &Target, agent: &Agent) -> Result<Plan> {
+    let service = agent.service().context("no service starts the agent")?;
+    let line = service.unit.as_ref().and_then(exec::start_of).context("the service starts nothing")?;
+    let (program, arguments) = line.value.split_once(char::is_whitespace).unwrap_or((&line.value, ""));
+    if !program.ends_with("/nova-agent") {
+        bail!("{} does not begin with the agent's program", line.source);
+    }
+    let text = format!("[Service]\nExecStart=\nExecStart=/{} {arguments}\n", agent.program);
+    mend::drop_in(target, service, "program", &text)
+}
+
 fn judge_enabled(agent: &Agent, other: Option<Evidence>, hands: &Hands) -> Finding {
     let why = "after the next boot nobody answers the host: password resets and attached networks time out, and a \
                server built from an image keeps the address of this one";
@@ -151,11 +164,8 @@ fn judge_enabled(agent: &Agent, other: Option<Evidence>, hands: &Hands) -> Findi
             .because(why)
             .seen(&agent.program, "installed; no unit and no init script names it");
         let text = if agent.kind == Kind::Novactl { NOVACTL_SERVICE } else { "nova-agent" };
-        return mended(
-            finding,
-            format!("add a service {text} that starts /{}, and enable it", agent.program),
-            vec![],
-        );
+        let text = format!("add a service {text} that starts /{}, and enable it", agent.program);
+        return mended(finding, text, Vec::new()).by_hand();
     };
     let name = &service.name;
     match &service.enabled {

@@ -6,8 +6,8 @@
 
 use anyhow::Result;
 
-use super::of_agent;
 use super::remedy::mended;
+use super::{of_agent, rotate};
 use crate::check::{Finding, Status};
 use crate::facts::agents::process::kind_of;
 use crate::facts::agents::{Agent, Kind};
@@ -16,7 +16,7 @@ use crate::root::Space;
 use crate::target::Target;
 
 /// A log above this size was never rotated, in bytes.
-const SIZE_MAX: u64 = 100 << 20;
+pub(super) const SIZE_MAX: u64 = 100 << 20;
 
 /// Less free room than this, in bytes, or than a twentieth of a smaller file system, is nearly full.
 const FREE_MIN: u64 = 256 << 20;
@@ -300,15 +300,21 @@ fn reset_lines(log: &Log, events: &[Event<'_>]) -> Vec<Finding> {
 
 pub(super) fn size(target: &Target) -> Result<Vec<Finding>> {
     of_agent(target, |_| {
+        let rule = rotate::rule(&target.root)?;
         let size = target.root.stat_opt(log::PATH)?.map_or(0, |stat| stat.size);
         let space = if target.root.exists("var/log") { Some(target.root.space("var/log")?) } else { None };
-        Ok(judge_size(size, space))
+        Ok(judge_size(size, space, rule.as_deref()))
     })
 }
 
-fn judge_size(size: u64, space: Option<Space>) -> Vec<Finding> {
+fn judge_size(size: u64, space: Option<Space>, rule: Option<&str>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if size > SIZE_MAX {
+    if size > SIZE_MAX
+        && let Some(rule) = rule
+    {
+        let finding = Finding::note(format!("the agent's log has {} MiB until logrotate runs", size >> 20));
+        findings.push(finding.seen(rule, format!("rotates /{}", log::PATH)));
+    } else if size > SIZE_MAX {
         let finding = Finding::warn(format!("the agent's log has grown to {} MiB", size >> 20))
             .because(
                 "no package rotates it: it fills the disk, and then passwords and files cannot be written",
@@ -329,7 +335,7 @@ fn judge_size(size: u64, space: Option<Space>) -> Vec<Finding> {
         ))
         .because("the agent dies or answers late when it cannot write, and a password change fails")
         .seen("var/log", format!("{} of {} MiB free", space.free >> 20, space.total >> 20));
-        findings.push(mended(finding, "make room on the file system of /var/log", Vec::new()));
+        findings.push(mended(finding, "make room on the file system of /var/log", Vec::new()).by_hand());
     }
     if findings.is_empty() {
         findings.push(Finding::ok(format!("the agent's log has {} KiB", size >> 10)));

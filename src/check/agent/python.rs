@@ -4,10 +4,13 @@ use anyhow::Result;
 
 use super::of_agent;
 use super::remedy::{Hands, mended};
-use crate::check::Finding;
-use crate::facts::agents::{Agent, Kind};
+use crate::check::{Finding, mend as repair};
+use crate::facts::agents::{Agent, Kind, exec};
+use crate::facts::init::Setting;
 use crate::facts::os::{Base, Os};
 use crate::facts::python::{Interpreter, Missing};
+use crate::plan::Plan;
+use crate::root::Root;
 use crate::target::Target;
 
 const WHY: &str = "the agent dies before its first line of log: password resets in the panel do nothing, and \
@@ -27,6 +30,54 @@ pub(super) fn interpreter(target: &Target) -> Result<Vec<Finding>> {
         let missing = interpreter.missing(&target.root, &python.needs)?;
         Ok(vec![judge(&interpreter, missing.as_deref(), target.os(), &Hands::of(target))])
     })
+}
+
+/// Where a distribution's own Pythons are.
+const OWN: [&str; 2] = ["usr/bin", "usr/libexec"];
+
+/// The most names of Pythons that are tried.
+const TRIED_MAX: usize = 32;
+
+/// Returns the plan that has the service start the agent with another Python of the distribution's; `None` where no
+/// other one has what the agent needs, or no unit starts it.
+///
+/// # Errors
+/// A directory cannot be read.
+pub(super) fn with_another(target: &Target) -> Result<Option<Plan>> {
+    let root = &target.root;
+    let Some(agent) = target.agents().all.first() else { return Ok(None) };
+    let (Some(code), Some(service)) = (&agent.python, agent.service()) else { return Ok(None) };
+    let Some(line) = service.unit.as_ref().and_then(exec::start_of) else { return Ok(None) };
+    let program = format!("/{}", agent.program);
+    let Some((_, arguments)) = line.value.split_once(&program) else { return Ok(None) };
+    for python in pythons(root)? {
+        let command = format!("/{python} {program}{arguments}");
+        let mut trial = agent.clone();
+        let Some(unit) = trial.services.first_mut().and_then(|service| service.unit.as_mut()) else { break };
+        unit.settings.push(Setting { value: command.clone(), ..line.clone() });
+        let Some(interpreter) = Interpreter::of(root, &trial)? else { continue };
+        if interpreter.missing(root, &code.needs)?.is_some_and(|missing| missing.is_empty()) {
+            let text = format!("[Service]\nExecStart=\nExecStart={command}\n");
+            return repair::drop_in(target, service, "python", &text).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// Returns the paths of Pythons, the usual name first.
+fn pythons(root: &Root) -> Result<Vec<String>> {
+    let mut found = vec!["usr/bin/python3".to_owned()];
+    for dir in OWN {
+        let mut names: Vec<String> = root.read_dir(dir)?.into_iter().map(|entry| entry.name).collect();
+        names.retain(|name| {
+            let minor = name.strip_prefix("python3.").unwrap_or_default();
+            name == "platform-python" || !minor.is_empty() && minor.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        names.sort();
+        found.extend(names.into_iter().map(|name| format!("{dir}/{name}")));
+    }
+    found.truncate(TRIED_MAX);
+    Ok(found)
 }
 
 fn no_interpreter(agent: &Agent) -> Finding {

@@ -131,7 +131,7 @@ pub(super) fn drop_in(service: &str, section: &str, settings: &[&str]) -> Vec<Ar
 
 /// Adds what mends a finding.
 pub(super) fn mended(finding: Finding, text: impl Into<String>, commands: Vec<Argv>) -> Finding {
-    Finding { remedy: Some(Remedy { text: text.into(), commands, fixable: false }), ..finding }
+    Finding { remedy: Some(Remedy { text: text.into(), commands, fixable: true }), ..finding }
 }
 
 #[cfg(test)]

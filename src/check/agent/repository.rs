@@ -2,10 +2,11 @@
 //!
 //! Sources are read as apt, yum and zypper do: what is switched off or commented out breaks nothing.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::remedy::{Hands, mended};
 use crate::check::{Evidence, Finding};
+use crate::plan::{FileChange, Plan};
 use crate::root::Root;
 use crate::target::Target;
 
@@ -39,6 +40,73 @@ fn judge(sources: Vec<Evidence>, hands: &Hands) -> Vec<Finding> {
         mended(finding, text, vec![hands.inside(&argv)])
     };
     sources.into_iter().map(finding).collect()
+}
+
+/// Switches the sources off, each as its program reads that.
+pub(super) fn fix(target: &Target) -> Result<Plan> {
+    let root = &target.root;
+    let mut files = Vec::new();
+    for source in dead_sources(root)? {
+        let file = source.source.rsplit_once(':').map_or(source.source.as_str(), |(file, _)| file);
+        let text = String::from_utf8(root.read(file)?).with_context(|| format!("reading {file}"))?;
+        files.push(FileChange::write(file, switched_off(file, &text)));
+    }
+    Ok(Plan {
+        verb: "fix",
+        title: "switch the agent's dead package source off".to_owned(),
+        files,
+        ..Plan::default()
+    })
+}
+
+/// Returns the text of a file without a source in use that names the repository.
+fn switched_off(file: &str, text: &str) -> String {
+    let (begins_next, switch): (fn(&str) -> bool, &str) = match file.rsplit('.').next() {
+        Some("repo") => (is_section, "enabled"),
+        Some("sources") => (str::is_empty, "enabled"),
+        _ => {
+            let off = |line: &str| line.trim_start().starts_with("deb") && names_it(line);
+            let line = |line| if off(line) { format!("# {line}") } else { line.to_owned() };
+            return text.split_inclusive('\n').map(line).collect();
+        }
+    };
+    let is_repo = file.ends_with(".repo");
+    // a header begins a section, an empty line ends a stanza
+    let mut blocks: Vec<Vec<&str>> = vec![Vec::new()];
+    for line in text.split_inclusive('\n') {
+        if begins_next(line.trim()) {
+            blocks.push(Vec::new());
+        }
+        if let Some(block) = blocks.last_mut() {
+            block.push(line);
+        }
+    }
+    let is_comment = |line: &str| line.trim_start().starts_with(['#', ';']);
+    let is_switch = |line: &str| {
+        line.split_once(['=', ':']).is_some_and(|(key, _)| key.trim().eq_ignore_ascii_case(switch))
+    };
+    let mut out = String::with_capacity(text.len() + 16);
+    for block in blocks {
+        if !block.iter().any(|line| !is_comment(line) && names_it(line)) {
+            out.extend(block);
+            continue;
+        }
+        let off = if is_repo { "enabled=0\n" } else { "Enabled: no\n" };
+        let mut is_written = false;
+        for line in block.into_iter().filter(|line| is_comment(line) || !is_switch(line)) {
+            let is_first = !is_written && !is_comment(line) && !line.trim().is_empty();
+            // before the first field of a stanza, behind the header of a section
+            if is_first && !is_repo {
+                out.push_str(off);
+            }
+            out.push_str(line);
+            if is_first && is_repo {
+                out.push_str(off);
+            }
+            is_written |= is_first;
+        }
+    }
+    out
 }
 
 /// Returns the line of each source in use that names the repository; one for each file.
@@ -210,7 +278,47 @@ mod tests {
         assert!(dead_sources(&Root::open(dir.path()).unwrap()).is_err());
     }
 
+    #[test]
+    fn a_source_that_was_switched_off_is_not_found_and_the_rest_stays() {
+        let cases = [
+            (
+                "etc/yum.repos.d/a.repo",
+                "[epel]\nenabled=1\n[ospc]\nname=x\nbaseurl=http://mirror.rackspace.com/ospc/7\nenabled = 1\n[c]\nenabled=1\n",
+                "[epel]\nenabled=1\n[ospc]\nenabled=0\nname=x\nbaseurl=http://mirror.rackspace.com/ospc/7\n[c]\nenabled=1\n",
+            ),
+            (
+                "etc/apt/sources.list.d/a.sources",
+                "# one\nTypes: deb\nURIs: http://a\n\nTypes: deb\nENABLED: yes\nURIs: http://mirror.rackspace.com/ospc/d",
+                "# one\nTypes: deb\nURIs: http://a\n\nEnabled: no\nTypes: deb\nURIs: http://mirror.rackspace.com/ospc/d",
+            ),
+            (
+                "etc/apt/sources.list",
+                "deb http://a b c\n  deb http://mirror.rackspace.com/ospc/d x y\n",
+                "deb http://a b c\n#   deb http://mirror.rackspace.com/ospc/d x y\n",
+            ),
+        ];
+        for (path, text, want) in cases {
+            assert_ne!(found(path, text), Vec::<String>::new(), "{path}");
+            assert_eq!(switched_off(path, text), want);
+            assert_eq!(found(path, want), Vec::<String>::new(), "{path}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_switched_off_is_off_in_any_text(
+            text in "(\\[ospc\\]|mirror.rackspace.com/ospc|enabled[=:] ?(1|yes|0)|Enabled: yes|\n|# |deb |x=)*",
+            kind in "[.](list|repo|sources)",
+        ) {
+            let path = match &*kind {
+                ".repo" => "etc/yum.repos.d/a.repo",
+                ".list" => "etc/apt/sources.list.d/a.list",
+                _ => "etc/apt/sources.list.d/a.sources",
+            };
+            prop_assert_eq!(found(path, &switched_off(path, &text)), Vec::<String>::new());
+        }
+
+
         #[test]
         fn any_source_is_read_without_a_panic(text in "(\\PC{0,8}|\n|\\[|enabled|=|0|mirror.rackspace.com/ospc)*") {
             dead_in_blocks(&text, is_section, |key| key == "enabled", is_off);

@@ -49,6 +49,20 @@ pub(super) fn boot_timing(target: &Target) -> Result<Vec<Finding>> {
     })
 }
 
+/// Returns the lines of a drop-in that give the unit what it lacks; none where nothing is at fault.
+pub(super) fn missing(target: &Target, service: &Service) -> Result<String> {
+    let Some(unit) = &service.unit else { return Ok(String::new()) };
+    let fstab = target.root.text_opt("etc/fstab")?.unwrap_or_default();
+    let mut text = String::new();
+    if too_early(unit, &mounts(&fstab)).is_some() {
+        text.push_str("[Unit]\nRequiresMountsFor=/var/log /usr\n");
+    }
+    if endless_start(unit).is_some() {
+        text.push_str("[Service]\nTimeoutStartSec=360\n");
+    }
+    Ok(text)
+}
+
 fn judge(service: &Service, unit: &Unit, mounts: &[Mount], state: Option<&State>) -> Vec<Finding> {
     let name = &service.name;
     let mut findings = Vec::new();
@@ -67,7 +81,8 @@ fn judge(service: &Service, unit: &Unit, mounts: &[Mount], state: Option<&State>
             .because("systemd waited for the agent's ready message, then killed it: the boot hung at its start job")
             .seen(format!("systemctl show {name}"), "Result=timeout")
             .about(name);
-        findings.push(mended(finding, "look for what held it in its log, then start it anew", Vec::new()));
+        let finding = mended(finding, "look for what held it in its log, then start it anew", Vec::new());
+        findings.push(finding.by_hand());
     }
     if let Some((setting, mount)) = too_early(unit, mounts) {
         let finding = Finding::warn(format!("{name} starts before {} is mounted", mount.path))

@@ -14,6 +14,9 @@ use crate::target::Target;
 /// The init script of the agent.
 const SCRIPT: &str = "etc/init.d/nova-agent";
 
+/// What the stock unit lacks. Not `always`: 2.x ends by itself where there is no host to serve.
+pub(super) const RESTARTS: &str = "[Service]\nRestart=on-failure\nRestartSec=10\n";
+
 /// The file with the point release.
 const RELEASE: &str = "etc/redhat-release";
 
@@ -107,8 +110,8 @@ fn judge_restarts(service: Option<&Service>) -> Finding {
             let finding = Finding::note(format!("{} is not started again after a crash", service.name))
                 .because("one request that the agent cannot read ends it until the next boot")
                 .seen(source, text);
-            let text = "add a drop-in with [Service], Restart=always and RestartSec=10";
-            mended(finding, text, drop_in(&service.name, "Service", &["Restart=always", "RestartSec=10"]))
+            let text = "add a drop-in with [Service], Restart=on-failure and RestartSec=10";
+            mended(finding, text, drop_in(&service.name, "Service", &["Restart=on-failure", "RestartSec=10"]))
         }
         // on-success, on-abort, on-watchdog do not cover an exception, which ends Python with status 1
         Some(value @ ("on-success" | "on-abort" | "on-watchdog")) => {

@@ -76,8 +76,13 @@ impl Judged {
             return vec![self.otherwise];
         }
         let more = self.faults.len().saturating_sub(FINDINGS_MAX);
-        let mut findings: Vec<Finding> =
-            self.faults.into_iter().take(FINDINGS_MAX).map(|fault| fault.finding).collect();
+        // where no fault has an edit the check has a fix of its own kind, or none
+        let has_edits = self.faults.iter().any(|fault| !fault.edits.is_empty());
+        let of_fault = |fault: Fault| match fault.edits.is_empty() && has_edits {
+            true => fault.finding.by_hand(),
+            false => fault.finding,
+        };
+        let mut findings: Vec<Finding> = self.faults.into_iter().take(FINDINGS_MAX).map(of_fault).collect();
         if more > 0
             && let Some(last) = findings.pop()
         {
@@ -114,8 +119,9 @@ fn changes(root: &Root, path: &str, edits: &[Edit]) -> Result<Vec<FileChange>> {
             FileChange::Remove { path: path.to_owned() }
         }]);
     }
-    // lines at the end of nothing make a new file
-    let is_new = edits.iter().all(|edit| matches!(edit, Edit::Append { .. } | Edit::Mode { .. }));
+    // lines at the end of nothing make a new file, with the mode it is to have
+    let is_new = edits.iter().any(|edit| matches!(edit, Edit::Append { .. }))
+        && edits.iter().all(|edit| matches!(edit, Edit::Append { .. } | Edit::Mode { .. }));
     let body = match root.read_opt(path)? {
         None if is_new => Vec::new(),
         Some(body) => body,

@@ -2,47 +2,31 @@
 //!
 //! With systemd no order is demanded: an `After=` between the two closes a cycle.
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 
-use crate::check::Finding;
+use crate::check::{Finding, mend};
+use crate::commands::boot;
 use crate::facts::init::{Enabled, Init, Service};
 use crate::facts::os::Base;
 use crate::facts::tools::Tool;
+use crate::plan::{FileChange, Plan};
+use crate::root::Root;
 use crate::target::Target;
 
 /// The names of the agent's service, the RHEL family's and System V's first.
 pub(super) const AGENT_SERVICES: [&str; 3] = ["nova-agent", "python3-nova-agent", "python-nova-agent"];
 
 /// insserv's order of the init scripts, from their headers; with it the numbers of the links do not count.
-const BY_HEADER: &str = "etc/init.d/.depend.start";
+const BY_HEADER: &str = boot::DEPEND;
 
 /// Names of services between the two that are shown.
 const SHOWN: usize = 4;
 
 pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
-    let services = target.services();
-    match services.init {
-        Init::SysV | Init::Upstart => {}
-        Init::Systemd => return Ok(vec![Finding::skipped("systemd: no order is demanded")]),
-        Init::OpenRc | Init::BsdRc | Init::Unknown => {
-            return Ok(vec![Finding::skipped("the order counts with System V init scripts only")]);
-        }
-    }
-    let Some(tool) = target.tools().all.iter().find_map(Tool::enabled) else {
-        return Ok(vec![Finding::skipped("the tools do not start at boot")]);
+    let (agent, tool) = match pair(target)? {
+        Ok(pair) => pair,
+        Err(finding) => return Ok(vec![*finding]),
     };
-    let mut agent = None;
-    for name in AGENT_SERVICES {
-        agent = agent.or(services.named(&target.root, name)?.filter(starts_at_boot));
-    }
-    let Some(agent) = agent else { return Ok(vec![Finding::skipped("the agent does not start at boot")]) };
-    if agent.init != Init::SysV || tool.init != Init::SysV {
-        let text = "an upstart job: it starts beside the init scripts";
-        let job = if agent.init == Init::SysV { tool } else { &agent };
-        return Ok(vec![
-            Finding::note("which of tools and agent starts first is not fixed").seen(&job.path, text),
-        ]);
-    }
     if target.root.exists(BY_HEADER) {
         return Ok(vec![by_header(&agent, tool)]);
     }
@@ -52,6 +36,101 @@ pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
         levels.push(Level { dir: dir.clone(), agent: *number, tool: number_in(tool, dir), names });
     }
     Ok(vec![by_number(&agent, tool, &levels, target.os().base)])
+}
+
+/// The agent's and the tools' init scripts, or why no order between them can be judged.
+fn pair(target: &Target) -> Result<Result<(Service, &Service), Box<Finding>>> {
+    let services = target.services();
+    let skipped = |reason: &str| Ok(Err(Box::new(Finding::skipped(reason))));
+    match services.init {
+        Init::SysV | Init::Upstart => {}
+        Init::Systemd => return skipped("systemd: no order is demanded"),
+        Init::OpenRc | Init::BsdRc | Init::Unknown => {
+            return skipped("the order counts with System V init scripts only");
+        }
+    }
+    let Some(tool) = target.tools().all.iter().find_map(Tool::enabled) else {
+        return skipped("the tools do not start at boot");
+    };
+    let mut agent = None;
+    for name in AGENT_SERVICES {
+        agent = agent.or(services.named(&target.root, name)?.filter(starts_at_boot));
+    }
+    let Some(agent) = agent else { return skipped("the agent does not start at boot") };
+    if agent.init != Init::SysV || tool.init != Init::SysV {
+        let text = "an upstart job: it starts beside the init scripts";
+        let job = if agent.init == Init::SysV { tool } else { &agent };
+        let finding = Finding::note("which of tools and agent starts first is not fixed");
+        return Ok(Err(Box::new(finding.seen(&job.path, text))));
+    }
+    Ok(Ok((agent, tool)))
+}
+
+/// Makes the two neighbours: by their headers where insserv reads those, else S01 and S02.
+pub(super) fn fix(target: &Target) -> Result<Plan> {
+    let root = &target.root;
+    let Ok((agent, tool)) = pair(target)? else { bail!("no init scripts start the two") };
+    let files =
+        if root.exists(BY_HEADER) { in_header(root, &agent, tool)? } else { numbered(root, &agent, tool)? };
+    Ok(mend::plan(target, format!("start {} right before {}", tool.name, agent.name), files, Vec::new()))
+}
+
+fn in_header(root: &Root, agent: &Service, tool: &Service) -> Result<Vec<FileChange>> {
+    let own = format!("etc/insserv/overrides/{}", agent.name);
+    let path = if root.exists(&own) { own } else { agent.path.clone() };
+    let waited = tool.order.as_ref().and_then(|order| order.provides.first()).unwrap_or(&tool.name);
+    let mut has_line = false;
+    let script = edited(root, &path, |line| {
+        let is_it = !has_line && line.to_ascii_lowercase().starts_with("# required-start:");
+        has_line |= is_it;
+        is_it.then(|| format!("{} {waited}", line.trim_end()))
+    })?;
+    if !has_line {
+        bail!("{path} has no line Required-Start");
+    }
+    let list = root.text_opt(BY_HEADER)?.unwrap_or_default();
+    Ok(vec![script, FileChange::write(BY_HEADER, boot::depends(&list, &agent.name, Some(&tool.name)))])
+}
+
+fn numbered(root: &Root, agent: &Service, tool: &Service) -> Result<Vec<FileChange>> {
+    let mut files = Vec::new();
+    for (dir, _) in starts(agent) {
+        for (service, number) in [(tool, "01"), (agent, "02")] {
+            let name = service.name.as_str();
+            let wanted = format!("S{number}{name}");
+            for entry in root.read_dir(dir)? {
+                let is_of_it = entry.name.starts_with(['S', 'K']) && entry.name.get(3..) == Some(name);
+                if is_of_it && entry.is_link && entry.name != wanted {
+                    files.push(FileChange::Remove { path: format!("{dir}/{}", entry.name) });
+                }
+            }
+            files
+                .push(FileChange::Link { path: format!("{dir}/{wanted}"), to: boot::script_from(dir, name) });
+        }
+    }
+    // chkconfig would set the old numbers again
+    for (service, number) in [(tool, "01"), (agent, "02")] {
+        let mut has_line = false;
+        let script = edited(root, &service.path, |line| {
+            let mut words = line.strip_prefix("# chkconfig:")?.split_whitespace();
+            let (levels, _, stop) = (words.next()?, words.next()?, words.next()?);
+            has_line = true;
+            Some(format!("# chkconfig: {levels} {number} {stop}"))
+        })?;
+        if has_line {
+            files.push(script);
+        }
+    }
+    Ok(files)
+}
+
+/// Returns a file with other lines in place of those for which `edit` has one.
+fn edited(root: &Root, path: &str, mut edit: impl FnMut(&str) -> Option<String>) -> Result<FileChange> {
+    let body = root.read(path)?;
+    let text = String::from_utf8(body).with_context(|| format!("reading {path}"))?;
+    let line =
+        |old: &str| edit(old.trim_end_matches('\n')).map_or_else(|| old.to_owned(), |new| format!("{new}\n"));
+    Ok(FileChange::write(path, text.split_inclusive('\n').map(line).collect::<String>()))
 }
 
 /// One runlevel that starts the agent.

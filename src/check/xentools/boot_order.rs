@@ -1,11 +1,12 @@
 //! `boot-order-acyclic`: what starts around the agent does not wait for itself.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::before_agent::AGENT_SERVICES;
-use crate::check::Finding;
+use crate::check::{Finding, mend};
 use crate::facts::boot::{Boot, Edge};
 use crate::facts::init::{Enabled, Init, Service, Unit};
+use crate::plan::{FileChange, Plan};
 use crate::target::Target;
 
 /// Units around the agent, the likeliest part of a cycle first; `cloud-*` units come on top.
@@ -40,6 +41,16 @@ pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
     Ok(judge(&boot))
 }
 
+/// Removes the drop-ins that do nothing but close a cycle.
+pub(super) fn fix(target: &Target) -> Result<Plan> {
+    let removable = probe(target)?.into_iter().filter(|f| f.remedy.as_ref().is_some_and(|r| r.fixable));
+    let files: Vec<_> = removable.filter_map(|f| f.subject).map(|path| FileChange::Remove { path }).collect();
+    if files.is_empty() {
+        bail!("no drop-in of the administrator closes the cycle by itself");
+    }
+    Ok(mend::plan(target, "remove what closes the cycle", files, Vec::new()))
+}
+
 fn judge(boot: &Boot) -> Vec<Finding> {
     let own: Vec<String> = AGENT_SERVICES.iter().map(|name| format!("{name}.service")).collect();
     let mut through: Vec<&str> = own.iter().map(String::as_str).chain(["novactl-agent.service"]).collect();
@@ -68,7 +79,8 @@ fn finding(boot: &Boot, cycle: &[Edge]) -> Finding {
         finding = finding.seen(&edge.source, format!("{} -> {} ({})", edge.first, edge.then, edge.text));
     }
     let Some(edge) = at_fault(cycle) else {
-        return finding.mend("take one of these lines out with a drop-in or a full copy of the unit in /etc");
+        let text = "take one of these lines out with a drop-in or a full copy of the unit in /etc";
+        return finding.mend(text).by_hand();
     };
     let file = edge.source.rsplit_once(':').map_or(edge.source.as_str(), |(file, _)| file);
     let finding = finding.about(file);
@@ -77,7 +89,7 @@ fn finding(boot: &Boot, cycle: &[Edge]) -> Finding {
             .mend(format!("remove this file: {} is what closes the cycle", edge.text))
             .by(&["rm", &format!("/{file}")])
     } else {
-        finding.mend(format!("take {} out of {}", edge.text, edge.source))
+        finding.mend(format!("take {} out of {}", edge.text, edge.source)).by_hand()
     };
     finding.by(&["systemctl", "daemon-reload"])
 }

@@ -34,6 +34,36 @@ pub(super) fn named(root: &Root, name: &str) -> Result<Option<Service>> {
     Ok(None)
 }
 
+/// The variable that switches a service.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Switch {
+    /// Its name.
+    pub variable: String,
+    /// The administrator's file whose assignment counts, and the line; none where no file of theirs has one.
+    pub place: Option<(String, usize)>,
+}
+
+/// Returns what switches the service of this name; `None` without a script of it, or where it always runs.
+///
+/// # Errors
+/// A file of it cannot be read.
+pub fn switch(root: &Root, name: &str) -> Result<Option<Switch>> {
+    for dir in SCRIPT_DIRS {
+        let Some(text) = root.text_opt(&format!("{dir}/{name}"))? else { continue };
+        let script = Script::of(&text, name);
+        let Some(variable) = script.switch.clone() else { return Ok(None) };
+        let mut place = None;
+        for file in script.files().filter(|file| !file.starts_with("etc/defaults/")) {
+            let text = root.text_opt(&file)?.unwrap_or_default();
+            if let Some(found) = shell::last(&text, &variable) {
+                place = Some((file, found.line));
+            }
+        }
+        return Ok(Some(Switch { variable, place }));
+    }
+    Ok(None)
+}
+
 /// What an rc.d script says of itself.
 #[derive(Debug, PartialEq, Eq)]
 struct Script {
@@ -70,14 +100,19 @@ impl Script {
         Self { name, switch, default, order }
     }
 
+    /// The files with its variable, in the order in which they are read.
+    fn files(&self) -> impl Iterator<Item = String> {
+        let own = ["etc/rc.conf.d", "usr/local/etc/rc.conf.d"].map(|dir| format!("{dir}/{}", self.name));
+        VARIABLES.map(str::to_owned).into_iter().chain(own)
+    }
+
     fn enabled(&self, root: &Root, path: &str) -> Result<Enabled> {
         let Some(switch) = &self.switch else {
             return Ok(Enabled::Yes(path.to_owned())); // no rcvar: it always runs
         };
-        let own = ["etc/rc.conf.d", "usr/local/etc/rc.conf.d"].map(|dir| format!("{dir}/{}", self.name));
         let mut said = None;
-        for file in VARIABLES.into_iter().chain(own.iter().map(String::as_str)) {
-            let text = root.text_opt(file)?.unwrap_or_default();
+        for file in self.files() {
+            let text = root.text_opt(&file)?.unwrap_or_default();
             if let Some(found) = shell::last(&text, switch) {
                 said = Some((found.value, format!("{file}:{}", found.line)));
             }

@@ -43,6 +43,13 @@ const DEPENDENCIES: [&str; 15] = [
 ];
 
 impl Unit {
+    /// Returns the unit that one file alone makes, without drop-ins.
+    pub fn of(path: &str, text: &str) -> Self {
+        let mut unit = Self::default();
+        parse(path, text, &mut unit.settings);
+        unit
+    }
+
     /// Returns the last assignment of a key that takes one value.
     pub fn last(&self, section: &str, key: &str) -> Option<&Setting> {
         self.all(section, key).next_back()

@@ -202,7 +202,9 @@ fn a_large_log_and_a_full_disk_warn() {
         (0, None, vec![Status::Ok]),
     ];
     for (size, space, want) in cases {
-        let statuses: Vec<Status> = judge_size(size, space).iter().map(|f| f.status).collect();
+        let statuses: Vec<Status> = judge_size(size, space, None).iter().map(|f| f.status).collect();
         assert_eq!(statuses, want, "{size} {space:?}");
     }
+    let rotated = judge_size(101 << 20, space(9000, 20_000), Some("etc/logrotate.d/nova-agent"));
+    assert_eq!(rotated[0].status, Status::Note);
 }
