@@ -134,7 +134,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -164,7 +164,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -194,7 +194,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -308,7 +308,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -342,7 +342,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -372,7 +372,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -402,7 +402,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -444,7 +444,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -474,7 +474,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -724,7 +724,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -754,7 +754,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -784,7 +784,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -818,7 +818,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)

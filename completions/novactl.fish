@@ -28,7 +28,10 @@ complete -c novactl -n "__fish_novactl_needs_command" -l root -d 'Look at the sy
 complete -c novactl -n "__fish_novactl_needs_command" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_needs_command" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_needs_command" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -61,7 +64,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l root -d 'Look
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -78,7 +84,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l root 
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -90,7 +99,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l root -d 
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -115,7 +127,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l root -
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -129,7 +144,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l root -d
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -145,7 +163,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand explain" -l root -d 'Loo
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -156,7 +177,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_se
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -173,7 +197,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -184,7 +211,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -196,7 +226,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -209,7 +242,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -229,7 +265,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand undo" -l root -d 'Look a
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"

@@ -142,8 +142,7 @@ impl Ui {
     /// # Errors
     /// The screen cannot be written.
     pub fn command(&mut self, indent: &str, argv: &[String]) -> io::Result<()> {
-        let words: Vec<_> = argv.iter().map(|word| quoted(word)).collect();
-        writeln!(self.out, "{indent}$ {}", words.join(" "))
+        writeln!(self.out, "{indent}$ {}", shell_line(argv))
     }
 
     /// Writes a unified diff.
@@ -306,6 +305,11 @@ fn wants_color(terminal: bool, var: impl Fn(&str) -> Option<std::ffi::OsString>)
     terminal && var("TERM").is_none_or(|term| term != "dumb")
 }
 
+/// Returns a command as a line to copy, quoted for a shell.
+pub(crate) fn shell_line(argv: &[String]) -> String {
+    argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
 /// Quotes a word for a shell. Control characters become `?`: such a word is not to be run unseen.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
@@ -325,7 +329,7 @@ fn quoted(word: &str) -> String {
 }
 
 /// Whether a character acts on the terminal instead of being shown: controls, and marks that reorder text.
-fn is_hidden(c: char) -> bool {
+pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

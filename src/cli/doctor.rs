@@ -14,7 +14,7 @@ use super::trouble::{self, Trouble};
 use super::{Global, say};
 use crate::check::{self, Check, Finding, Limits, Selection, Status, Strictness, Topic};
 use crate::plan::Plan;
-use crate::report::{Exit, Report, nagios};
+use crate::report::{Diagnosed, Exit, Report, nagios};
 use crate::session;
 use crate::target::Target;
 use crate::ui::{Ui, Volume};
@@ -59,6 +59,11 @@ pub struct Doctor {
 }
 
 impl Doctor {
+    /// Whether it reports a diagnosis, and neither a change nor a list.
+    pub(super) fn is_diagnosis(&self) -> bool {
+        !self.fix && !self.list
+    }
+
     pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         if (self.consent.dry_run || self.consent.yes) && !self.fix {
             let hint = "add --fix, or leave it out: looking changes nothing and asks nothing";
@@ -206,6 +211,10 @@ impl Report for DoctorReport {
 
     fn nagios(&self) -> nagios::Line {
         self.diagnosis.nagios("DOCTOR", self.strictness)
+    }
+
+    fn diagnosed(&self) -> Option<Diagnosed<'_>> {
+        Some(self.diagnosis.diagnosed("doctor", self.strictness))
     }
 
     fn exit(&self) -> Exit {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::check;
-use crate::report::Exit;
+use crate::report::{Exit, Format};
 
 /// Why a command was not done, and the next step.
 #[derive(Debug)]
@@ -39,6 +39,14 @@ pub(super) fn no_such_check(id: &str) -> anyhow::Error {
         format!("did you mean {}? novactl doctor --list shows all", near.join(", "))
     };
     Trouble { text: format!("no check is called {id:?}"), hint, exit: Exit::Usage }.into()
+}
+
+/// A format that cannot hold what a command reports.
+pub(super) fn no_such_format(format: Format) -> anyhow::Error {
+    let text = format!("{} holds a diagnosis, which this command does not make", format.word());
+    let hint = "--format table and json go with everything, prometheus, junit and markdown with doctor (without \
+                --fix, --list) and check-xentools";
+    Trouble::new(text, hint, Exit::Usage).into()
 }
 
 /// A change without anybody who could agree to it.
