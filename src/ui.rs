@@ -4,6 +4,10 @@
 //! escape sequence reaches the terminal.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use owo_colors::{OwoColorize, Style};
 
@@ -236,24 +240,49 @@ pub enum Answer {
     NobodyThere,
 }
 
+/// Somebody left at a question: by Ctrl-C, or by closing the terminal.
+#[derive(Debug)]
+pub struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("interrupted: nothing is left half-done")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// Whether there is a terminal to ask on.
+pub fn is_terminal() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
 /// Asks a yes-or-no question on the terminal; no is the default.
 ///
 /// # Errors
-/// The terminal cannot be read.
+/// [`Interrupted`], or the terminal cannot be read.
 pub fn confirm(question: &str) -> anyhow::Result<Answer> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if !is_terminal() {
         return Ok(Answer::NobodyThere);
     }
-    let confirm = dialoguer::Confirm::new().with_prompt(question).default(false);
-    Ok(if confirm.interact()? { Answer::Yes } else { Answer::No })
+    let yes = asked(|| dialoguer::Confirm::new().with_prompt(question).default(false).interact())?;
+    Ok(if yes { Answer::Yes } else { Answer::No })
+}
+
+/// Lets somebody choose one of several lines, and returns its place; `None` when Esc or `q` was typed.
+///
+/// # Errors
+/// [`Interrupted`], or the terminal cannot be read.
+pub fn choose(question: &str, items: &[&str], default: usize) -> anyhow::Result<Option<usize>> {
+    asked(|| dialoguer::Select::new().with_prompt(question).items(items).default(default).interact_opt())
 }
 
 /// Asks for a new password on the terminal, twice and unseen; `None` when there is no terminal to ask on.
 ///
 /// # Errors
-/// The terminal cannot be read.
+/// [`Interrupted`], or the terminal cannot be read.
 pub fn new_password(user: &str) -> anyhow::Result<Option<Secret>> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if !is_terminal() {
         return Ok(None);
     }
     let prompt = format!("New password of {}", visible(user));
@@ -261,7 +290,33 @@ pub fn new_password(user: &str) -> anyhow::Result<Option<Secret>> {
         .with_prompt(prompt)
         .with_confirmation("The same once more", "The two are not the same.")
         .report(false);
-    Ok(Some(Secret::new(password.interact()?.into_bytes())))
+    Ok(Some(Secret::new(asked(|| password.interact())?.into_bytes())))
+}
+
+/// Waits for an answer. Whoever leaves at the question gets a terminal with its cursor back.
+fn asked<T>(interact: impl FnOnce() -> dialoguer::Result<T>) -> anyhow::Result<T> {
+    static ASKING: std::sync::LazyLock<Arc<AtomicBool>> = std::sync::LazyLock::new(|| {
+        let asking = Arc::<AtomicBool>::default();
+        for signal in [SIGTERM, SIGHUP] {
+            // while a question stands nothing is open: they may end the program as they do by default, also when a
+            // change before it has set handlers
+            let set = signal_hook::flag::register_conditional_default(signal, Arc::clone(&asking));
+            set.inspect_err(|e| tracing::debug!("handling signals: {e}")).ok();
+        }
+        // Ctrl-C is to end the question, not the program: the cursor is hidden
+        let set = signal_hook::flag::register(SIGINT, Arc::default());
+        set.inspect_err(|e| tracing::debug!("handling signals: {e}")).ok();
+        asking
+    });
+    ASKING.store(true, Ordering::Relaxed);
+    let answer = interact();
+    ASKING.store(false, Ordering::Relaxed);
+    answer.map_err(|dialoguer::Error::IO(error)| {
+        tracing::debug!("reading an answer: {error}");
+        // a terminal that is gone has no cursor
+        let _ = dialoguer::console::Term::stderr().show_cursor();
+        Interrupted.into()
+    })
 }
 
 /// Writes a drawn password on the standard output, the only secret that is ever shown.
@@ -302,7 +357,13 @@ fn wants_color(terminal: bool, var: impl Fn(&str) -> Option<std::ffi::OsString>)
     if var("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0") {
         return true;
     }
-    terminal && var("TERM").is_none_or(|term| term != "dumb")
+    terminal && var("TERM").is_none_or(|term| !is_colorless(&term.to_string_lossy()))
+}
+
+/// Whether a terminal has no colour: DEC's, which a serial console names, or none that is known (terminfo).
+fn is_colorless(term: &str) -> bool {
+    let digits = term.strip_prefix("vt").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    digits || term == "dumb"
 }
 
 /// Returns a command as a line to copy, quoted for a shell.
@@ -406,6 +467,8 @@ mod tests {
         assert!(wants_color(true, env(&[("TERM", "xterm")])));
         assert!(!wants_color(false, env(&[])));
         assert!(!wants_color(true, env(&[("TERM", "dumb")])));
+        assert!(!wants_color(true, env(&[("TERM", "vt100")])));
+        assert!(wants_color(true, env(&[("TERM", "vte-256color")])));
         assert!(!wants_color(true, env(&[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")])));
         assert!(wants_color(false, env(&[("CLICOLOR_FORCE", "1")])));
         assert!(!wants_color(false, env(&[("CLICOLOR_FORCE", "0")])));

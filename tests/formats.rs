@@ -126,6 +126,7 @@ fn a_format_that_cannot_hold_the_report_is_refused_before_anything_is_done() {
         &["reset-network", "--yes"],
         &["doctor", "--list"],
         &["doctor", "--fix", "--yes"],
+        &["doctor", "--guide"],
         &["undo", "--list"],
     ] {
         for format in ["prometheus", "junit", "markdown"] {

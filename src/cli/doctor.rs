@@ -1,22 +1,21 @@
 //! `novactl doctor`: every check, the verdict, what mends it, and the recovery route.
 
+mod fix;
+mod guide;
+
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 
-use super::change::{self, Consent, Request};
+use super::change::Consent;
 use super::diagnosis::{self, Diagnosis};
 use super::trouble::{self, Trouble};
 use super::{Global, say};
-use crate::check::{self, Check, Finding, Limits, Selection, Status, Strictness, Topic};
-use crate::plan::Plan;
+use crate::check::{self, Limits, Selection, Status, Strictness, Topic};
 use crate::report::{Diagnosed, Exit, Report, nagios};
-use crate::session;
-use crate::target::Target;
 use crate::ui::{Ui, Volume};
 
 const EXAMPLES: &str = "\
@@ -25,6 +24,7 @@ Examples:
   novactl doctor --root /mnt/rescue    a sick server's disk, in rescue mode
   novactl doctor --only agent-enabled,agent-running
   novactl doctor --format nagios --no-probe    for a monitoring system
+  novactl doctor --guide               question by question, on a console
   novactl doctor -v                    also what is in order, and why a check
                                        was not made";
 
@@ -53,6 +53,9 @@ pub struct Doctor {
     /// Mend what can be mended: shows the change, asks, and looks again
     #[arg(long)]
     fix: bool,
+    /// Ask from question to question, on a terminal; mend or go on at each
+    #[arg(long, conflicts_with_all = ["fix", "list"])]
+    guide: bool,
     /// How far --fix may go.
     #[command(flatten)]
     consent: Consent,
@@ -61,13 +64,16 @@ pub struct Doctor {
 impl Doctor {
     /// Whether it reports a diagnosis, and neither a change nor a list.
     pub(super) fn is_diagnosis(&self) -> bool {
-        !self.fix && !self.list
+        !self.fix && !self.list && !self.guide
     }
 
     pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         if (self.consent.dry_run || self.consent.yes) && !self.fix {
             let hint = "add --fix, or leave it out: looking changes nothing and asks nothing";
             return Err(Trouble::new("--dry-run and --yes go with --fix", hint, Exit::Usage).into());
+        }
+        if self.guide {
+            return guide::run(self, global);
         }
         let selection = self.selection()?;
         if self.list {
@@ -76,7 +82,7 @@ impl Doctor {
         let target = Arc::new(global.target()?);
         let findings = check::run(&target, &selection, Limits::default());
         if self.fix {
-            return self.mend(global, &target, findings);
+            return say(global, &fix::mend(global, &target, &self.consent, findings)?);
         }
         let strictness = if self.strict { Strictness::Warnings } else { Strictness::Problems };
         let report = DoctorReport {
@@ -84,59 +90,6 @@ impl Doctor {
             strictness,
             volume: global.volume(),
         };
-        say(global, &report)
-    }
-
-    /// Makes one plan of the fixes of what was found, and looks again at the same checks when it is made.
-    fn mend(&self, global: &Global, target: &Target, findings: Vec<Finding>) -> anyhow::Result<ExitCode> {
-        let journal = change::begin(global, target, &self.consent)?;
-        let fires = |check: &&Check| {
-            check.fix.is_some() && findings.iter().any(|f| f.id == check.id && f.status >= Status::Warn)
-        };
-        let mut plan = Plan { verb: "fix", title: "fix what doctor found".to_owned(), ..Plan::default() };
-        let mut ids: Vec<String> = Vec::new();
-        let mut left: Vec<String> = Vec::new();
-        for check in check::all().filter(fires) {
-            match with_fix(&plan, check, target) {
-                Ok(merged) => {
-                    plan = merged;
-                    ids.push(check.id.to_owned());
-                }
-                Err(e) => left.push(format!("{}: {e:#}", check.id)),
-            }
-        }
-        let by_hand = |f: &&Finding| f.status == Status::Fail && !ids.iter().any(|id| id == f.id);
-        for finding in findings.iter().filter(by_hand) {
-            if !left.iter().any(|line| line.starts_with(&format!("{}: ", finding.id))) {
-                left.push(format!("{}: {}", finding.id, finding.title));
-            }
-        }
-        // a session that a new network could cut off gets its old one back
-        let acts = target.is_live() && !(plan.steps.is_empty() && plan.activate.is_empty());
-        let revert_after =
-            (acts && session::ssh_address(&target.root).is_some()).then_some(change::REVERT_AFTER);
-        let verify = |_: &Target| match global.target() {
-            // what was known of the target before the change is not true any more
-            Ok(target) => {
-                let same = Selection { only: ids.clone(), ..Selection::default() };
-                check::run(&Arc::new(target), &same, Limits::default())
-            }
-            Err(e) => vec![Finding::fail(format!("{e:#}"))],
-        };
-        let request = Request {
-            plan,
-            verify: if ids.is_empty() { &|_| Vec::new() } else { &verify },
-            findings: findings.into_iter().filter(diagnosis::matters).collect(),
-            interfaces: None,
-            revert_after,
-            left,
-        };
-        let mut report = change::carry_out(global, target, &self.consent, journal.as_ref(), request)?;
-        // the process that would revert it needs the journal while somebody reads the question
-        drop(journal);
-        if !self.consent.yes {
-            change::ask_to_keep(target, &mut report)?;
-        }
         say(global, &report)
     }
 
@@ -151,20 +104,6 @@ impl Doctor {
         }
         Ok(selection)
     }
-}
-
-/// Returns the plan with a check's fix in it.
-///
-/// # Errors
-/// Only hands can mend it, or it changes a file that another fix changes: then the next run can.
-fn with_fix(plan: &Plan, check: &Check, target: &Target) -> anyhow::Result<Plan> {
-    let fix = check.fix.context("it has to be mended by hand")?(target)?;
-    if fix.files.is_empty() && fix.steps.is_empty() {
-        bail!("it has to be mended by hand");
-    }
-    let mut merged = plan.clone();
-    merged.merge(fix).context("run doctor --fix once more for it")?;
-    Ok(merged)
 }
 
 #[derive(Serialize)]

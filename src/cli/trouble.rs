@@ -45,8 +45,21 @@ pub(super) fn no_such_check(id: &str) -> anyhow::Error {
 pub(super) fn no_such_format(format: Format) -> anyhow::Error {
     let text = format!("{} holds a diagnosis, which this command does not make", format.word());
     let hint = "--format table and json go with everything, prometheus, junit and markdown with doctor (without \
-                --fix, --list) and check-xentools";
+                --fix, --guide, --list) and check-xentools";
     Trouble::new(text, hint, Exit::Usage).into()
+}
+
+/// Questions in a format for programs.
+pub(super) fn no_questions_in(format: Format) -> anyhow::Error {
+    let text = format!("--guide asks a person, --format {} is for a program", format.word());
+    Trouble::new(text, "leave one of them out", Exit::Usage).into()
+}
+
+/// Questions without a terminal.
+pub(super) fn no_terminal() -> anyhow::Error {
+    let hint =
+        "novactl doctor says the same without questions, novactl doctor --fix --yes mends without them";
+    Trouble::new("--guide asks questions and there is no terminal to ask on", hint, Exit::Declined).into()
 }
 
 /// A change without anybody who could agree to it.
