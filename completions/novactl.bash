@@ -417,7 +417,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__doctor)
-            opts="-y -v -q -h --list --only --skip --topic --strict --no-probe --fix --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            opts="-y -v -q -h --list --only --skip --topic --strict --no-probe --fix --guide --bundle --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -433,6 +433,10 @@ _novactl() {
                     ;;
                 --topic)
                     COMPREPLY=($(compgen -W "xen xentools agent interfaces network names access cloud-init image registration" -- "${cur}"))
+                    return 0
+                    ;;
+                --bundle)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --root)

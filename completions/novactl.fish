@@ -60,6 +60,7 @@ access\t'Who can log in'
 cloud-init\t'cloud-init, beside the agent or instead of it'
 image\t'The disk and what an image of it carries on'
 registration\t'Subscription, clock, SELinux'"
+complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l bundle -d 'Also write a support bundle: typed facts, no file\'s content' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l format -d 'How the result is written' -r -f -a "table\t'For people'
@@ -75,6 +76,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l list -d 'List
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l strict -d 'Count warnings as problems (exit code 1)'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l no-probe -d 'Send no request to the running agent: leaves out agent-answers'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l fix -d 'Mend what can be mended: shows the change, asks, and looks again'
+complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l guide -d 'Ask from question to question, on a terminal; mend or go on at each'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l dry-run -d 'Show what would change and change nothing'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s y -l yes -d 'Do not ask'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s v -l verbose -d 'Say more; twice: what is read and run as well'

@@ -1,9 +1,11 @@
 //! `novactl doctor`: every check, the verdict, what mends it, and the recovery route.
 
+mod bundle;
 mod fix;
 mod guide;
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -25,6 +27,7 @@ Examples:
   novactl doctor --only agent-enabled,agent-running
   novactl doctor --format nagios --no-probe    for a monitoring system
   novactl doctor --guide               question by question, on a console
+  novactl doctor --bundle /tmp/web01.tar.gz    facts for a helper far away
   novactl doctor -v                    also what is in order, and why a check
                                        was not made";
 
@@ -56,6 +59,9 @@ pub struct Doctor {
     /// Ask from question to question, on a terminal; mend or go on at each
     #[arg(long, conflicts_with_all = ["fix", "list"])]
     guide: bool,
+    /// Also write a support bundle: typed facts, no file's content
+    #[arg(long, value_name = "FILE.tar.gz", conflicts_with_all = ["fix", "list", "guide"])]
+    bundle: Option<PathBuf>,
     /// How far --fix may go.
     #[command(flatten)]
     consent: Consent,
@@ -68,9 +74,15 @@ impl Doctor {
     }
 
     pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
-        if (self.consent.dry_run || self.consent.yes) && !self.fix {
-            let hint = "add --fix, or leave it out: looking changes nothing and asks nothing";
-            return Err(Trouble::new("--dry-run and --yes go with --fix", hint, Exit::Usage).into());
+        let takes_yes = self.fix || self.bundle.is_some();
+        if (self.consent.dry_run && !self.fix) || (self.consent.yes && !takes_yes) {
+            let hint = "leave it out: looking changes nothing and asks nothing";
+            return Err(Trouble::new(
+                "--dry-run goes with --fix, --yes with --fix or --bundle",
+                hint,
+                Exit::Usage,
+            )
+            .into());
         }
         if self.guide {
             return guide::run(self, global);
@@ -79,6 +91,8 @@ impl Doctor {
         if self.list {
             return say(global, &CheckList::of(&selection));
         }
+        let bundle =
+            self.bundle.as_deref().map(|path| bundle::Bundle::at(path, &self.consent)).transpose()?;
         let target = Arc::new(global.target()?);
         let findings = check::run(&target, &selection, Limits::default());
         if self.fix {
@@ -90,6 +104,9 @@ impl Doctor {
             strictness,
             volume: global.volume(),
         };
+        if let Some(bundle) = bundle {
+            bundle.write(global, &self.consent, &target, &report.diagnosis)?;
+        }
         say(global, &report)
     }
 

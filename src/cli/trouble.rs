@@ -62,6 +62,11 @@ pub(super) fn no_terminal() -> anyhow::Error {
     Trouble::new("--guide asks questions and there is no terminal to ask on", hint, Exit::Declined).into()
 }
 
+/// Somebody said no.
+pub(super) fn declined(text: &str) -> anyhow::Error {
+    Trouble::new(text, "nothing was changed", Exit::Declined).into()
+}
+
 /// A change without anybody who could agree to it.
 pub(super) fn no_consent(verb: &str) -> anyhow::Error {
     let text = format!("{verb} changes this system and there is no terminal to ask on");
