@@ -313,8 +313,9 @@ fn asked<T>(interact: impl FnOnce() -> dialoguer::Result<T>) -> anyhow::Result<T
     ASKING.store(false, Ordering::Relaxed);
     answer.map_err(|dialoguer::Error::IO(error)| {
         tracing::debug!("reading an answer: {error}");
-        // a terminal that is gone has no cursor
-        let _ = dialoguer::console::Term::stderr().show_cursor();
+        // a terminal that is gone has neither cursor nor lines
+        let terminal = dialoguer::console::Term::stderr();
+        let _ = terminal.show_cursor().and_then(|()| terminal.write_line(""));
         Interrupted.into()
     })
 }
