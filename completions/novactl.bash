@@ -144,7 +144,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -178,7 +178,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -212,7 +212,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -330,7 +330,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -368,7 +368,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -402,7 +402,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -436,7 +436,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -451,7 +451,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__doctor)
-            opts="-y -v -q -h --list --only --skip --topic --strict --no-probe --fix --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
+            opts="-y -v -q -h --list --only --skip --topic --strict --no-probe --fix --guide --bundle --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -469,6 +469,10 @@ _novactl() {
                     COMPREPLY=($(compgen -W "xen xentools agent interfaces network names access cloud-init image registration" -- "${cur}"))
                     return 0
                     ;;
+                --bundle)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --root)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -482,7 +486,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -562,7 +566,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -830,7 +834,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -864,7 +868,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -898,7 +902,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -936,7 +940,7 @@ _novactl() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
                     return 0
                     ;;
                 --color)

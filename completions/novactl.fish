@@ -29,7 +29,10 @@ complete -c novactl -n "__fish_novactl_needs_command" -l disk -d 'Look at the sy
 complete -c novactl -n "__fish_novactl_needs_command" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_needs_command" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_needs_command" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -59,12 +62,16 @@ access\t'Who can log in'
 cloud-init\t'cloud-init, beside the agent or instead of it'
 image\t'The disk and what an image of it carries on'
 registration\t'Subscription, clock, SELinux'"
+complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l bundle -d 'Also write a support bundle: typed facts, no file\'s content' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -72,6 +79,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l list -d 'List
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l strict -d 'Count warnings as problems (exit code 1)'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l no-probe -d 'Send no request to the running agent: leaves out agent-answers'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l fix -d 'Mend what can be mended: shows the change, asks, and looks again'
+complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l guide -d 'Ask from question to question, on a terminal; mend or go on at each'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l dry-run -d 'Show what would change and change nothing'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s y -l yes -d 'Do not ask'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s v -l verbose -d 'Say more; twice: what is read and run as well'
@@ -82,7 +90,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l disk 
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -95,7 +106,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l disk -d 
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -121,7 +135,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l disk -
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -156,7 +173,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l disk -d
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -173,7 +193,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand explain" -l disk -d 'Loo
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -185,7 +208,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_se
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -203,7 +229,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -215,7 +244,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -228,7 +260,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -242,7 +277,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
@@ -263,7 +301,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand undo" -l disk -d 'Look a
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"

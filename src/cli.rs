@@ -24,7 +24,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::disk::{Disk, Fate};
 use crate::plan::Interrupt;
-use crate::report::{Exit, Format, Report};
+use crate::report::{Exit, Format, Report, junit, markdown, prometheus};
 use crate::target::Target;
 use crate::ui::{self, Color, Ui, Volume};
 use crate::xenstore::Source;
@@ -186,11 +186,26 @@ impl Global {
     }
 }
 
+impl Command {
+    /// Whether what it reports is a diagnosis, which all formats can hold.
+    fn is_diagnosis(&self) -> bool {
+        match self {
+            Self::Doctor(doctor) => doctor.is_diagnosis(),
+            Self::CheckXentools(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// Runs a command and returns its exit code.
 ///
 /// # Errors
 /// It could not be done: exit code 3.
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    // before anything is done: a change must not fail because its report cannot be written
+    if cli.global.format.is_of_diagnosis() && !cli.command.is_diagnosis() {
+        return Err(trouble::no_such_format(cli.global.format));
+    }
     match &cli.command {
         Command::Doctor(doctor) => doctor.run(&cli.global),
         Command::CheckXentools(check_xentools) => check_xentools.run(&cli.global),
@@ -213,6 +228,15 @@ fn say(global: &Global, report: &impl Report) -> anyhow::Result<ExitCode> {
         Format::Nagios => {
             let line = report.nagios();
             (ui.line(&line.to_string()), ExitCode::from(line.state as u8))
+        }
+        Format::Prometheus | Format::Junit | Format::Markdown => {
+            let diagnosed = report.diagnosed().ok_or_else(|| trouble::no_such_format(global.format))?;
+            let text = match global.format {
+                Format::Prometheus => prometheus::text(&diagnosed),
+                Format::Junit => junit::text(&diagnosed),
+                _ => markdown::text(&diagnosed),
+            };
+            (text.lines().try_for_each(|line| ui.line(line)), report.exit().into())
         }
     };
     match written.and_then(|()| ui.flush()) {

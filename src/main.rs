@@ -6,6 +6,7 @@ use clap::Parser;
 use novactl::cli::trouble::Trouble;
 use novactl::cli::{self, Cli};
 use novactl::report::{Exit, Format};
+use novactl::ui::Interrupted;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
             return novactl::ui::unknown(&error);
         }
         novactl::ui::error(&error, trouble.map(|trouble| trouble.hint.as_str()));
-        trouble.map_or(Exit::CannotJudge, |trouble| trouble.exit).into()
+        let interrupted = error.is::<Interrupted>().then_some(Exit::Interrupted);
+        interrupted.unwrap_or(trouble.map_or(Exit::CannotJudge, |trouble| trouble.exit)).into()
     })
 }

@@ -39,20 +39,29 @@ pub fn choose(target: &Target, findings: &[Finding], rescue: bool) -> Option<Rou
     let failed = |id: &str| findings.iter().any(|f| f.id == id && f.status == Status::Fail);
     let broken = findings.iter().any(|f| f.status == Status::Fail && f.topic != Topic::Xen);
     if rescue && target.is_live() {
-        let disks = identity::idle_disks(&target.root).unwrap_or_default();
-        return Some(Route { number: 3, title: THIRD, steps: in_rescue_mode(disks.first()) });
+        return Some(numbered(target, 3));
     }
     if !broken || failed("xen-guest") {
         return None;
     }
-    let agent = Names::of(target);
     if !target.is_live() {
-        return Some(Route { number: 3, title: THIRD, steps: under_a_root(target, &agent) });
+        return Some(numbered(target, 3));
     }
-    if failed("addresses-match-host-data") {
-        return Some(Route { number: 2, title: SECOND, steps: from_the_console(&agent) });
+    Some(numbered(target, if failed("addresses-match-host-data") { 2 } else { 1 }))
+}
+
+/// Returns the route of a number on this target. A mounted disk is on the third one already.
+pub fn numbered(target: &Target, number: u8) -> Route {
+    let agent = Names::of(target);
+    match number {
+        _ if !target.is_live() => Route { number: 3, title: THIRD, steps: under_a_root(target, &agent) },
+        1 => Route { number: 1, title: FIRST, steps: on_the_running_server(&agent) },
+        2 => Route { number: 2, title: SECOND, steps: from_the_console(&agent) },
+        _ => {
+            let disks = identity::idle_disks(&target.root).unwrap_or_default();
+            Route { number: 3, title: THIRD, steps: in_rescue_mode(disks.first()) }
+        }
     }
-    Some(Route { number: 1, title: FIRST, steps: on_the_running_server(&agent) })
 }
 
 const FIRST: &str = "repair the agent on the running server, then take a new image";

@@ -5,6 +5,10 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use owo_colors::{OwoColorize, Style};
 
@@ -144,8 +148,7 @@ impl Ui {
     /// # Errors
     /// The screen cannot be written.
     pub fn command(&mut self, indent: &str, argv: &[String]) -> io::Result<()> {
-        let words: Vec<_> = argv.iter().map(|word| quoted(word)).collect();
-        writeln!(self.out, "{indent}$ {}", words.join(" "))
+        writeln!(self.out, "{indent}$ {}", shell_line(argv))
     }
 
     /// Writes a unified diff.
@@ -239,27 +242,54 @@ pub enum Answer {
     NobodyThere,
 }
 
+/// Somebody left at a question: by Ctrl-C, or by closing the terminal.
+#[derive(Debug)]
+pub struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("interrupted: nothing is left half-done")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// Whether there is a terminal to ask on.
+pub fn is_terminal() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
 /// Asks a yes-or-no question on the terminal; no is the default.
 ///
 /// # Errors
-/// The terminal cannot be read.
+/// [`Interrupted`], or the terminal cannot be read.
 pub fn confirm(question: &str) -> anyhow::Result<Answer> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if !is_terminal() {
         return Ok(Answer::NobodyThere);
     }
     // a whole line: what is typed on to a key that was taken for an answer would reach the shell
-    let line = dialoguer::Input::<String>::new().with_prompt(format!("{} [y/N]", visible(question)));
-    let line = line.allow_empty(true).interact_text()?;
+    let line = asked(|| {
+        let input = dialoguer::Input::<String>::new().with_prompt(format!("{} [y/N]", visible(question)));
+        input.allow_empty(true).interact_text()
+    })?;
     let is_yes = ["y", "yes"].iter().any(|yes| line.trim().eq_ignore_ascii_case(yes));
     Ok(if is_yes { Answer::Yes } else { Answer::No })
+}
+
+/// Lets somebody choose one of several lines, and returns its place; `None` when Esc or `q` was typed.
+///
+/// # Errors
+/// [`Interrupted`], or the terminal cannot be read.
+pub fn choose(question: &str, items: &[&str], default: usize) -> anyhow::Result<Option<usize>> {
+    asked(|| dialoguer::Select::new().with_prompt(question).items(items).default(default).interact_opt())
 }
 
 /// Asks for a new password on the terminal, twice and unseen; `None` when there is no terminal to ask on.
 ///
 /// # Errors
-/// The terminal cannot be read.
+/// [`Interrupted`], or the terminal cannot be read.
 pub fn new_password(user: &str) -> anyhow::Result<Option<Secret>> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if !is_terminal() {
         return Ok(None);
     }
     let prompt = format!("New password of {}", visible(user));
@@ -267,7 +297,34 @@ pub fn new_password(user: &str) -> anyhow::Result<Option<Secret>> {
         .with_prompt(prompt)
         .with_confirmation("The same once more", "The two are not the same.")
         .report(false);
-    Ok(Some(Secret::new(password.interact()?.into_bytes())))
+    Ok(Some(Secret::new(asked(|| password.interact())?.into_bytes())))
+}
+
+/// Waits for an answer. Whoever leaves at the question gets a terminal with its cursor back.
+fn asked<T>(interact: impl FnOnce() -> dialoguer::Result<T>) -> anyhow::Result<T> {
+    static ASKING: std::sync::LazyLock<Arc<AtomicBool>> = std::sync::LazyLock::new(|| {
+        let asking = Arc::<AtomicBool>::default();
+        for signal in [SIGTERM, SIGHUP] {
+            // while a question stands nothing is open: they may end the program as they do by default, also when a
+            // change before it has set handlers
+            let set = signal_hook::flag::register_conditional_default(signal, Arc::clone(&asking));
+            set.inspect_err(|e| tracing::debug!("handling signals: {e}")).ok();
+        }
+        // Ctrl-C is to end the question, not the program: the cursor is hidden
+        let set = signal_hook::flag::register(SIGINT, Arc::default());
+        set.inspect_err(|e| tracing::debug!("handling signals: {e}")).ok();
+        asking
+    });
+    ASKING.store(true, Ordering::Relaxed);
+    let answer = interact();
+    ASKING.store(false, Ordering::Relaxed);
+    answer.map_err(|dialoguer::Error::IO(error)| {
+        tracing::debug!("reading an answer: {error}");
+        // a terminal that is gone has neither cursor nor lines
+        let terminal = dialoguer::console::Term::stderr();
+        let _ = terminal.show_cursor().and_then(|()| terminal.write_line(""));
+        Interrupted.into()
+    })
 }
 
 /// Writes a drawn password on the standard output, the only secret that is ever shown.
@@ -342,7 +399,18 @@ fn wants_color(terminal: bool, var: impl Fn(&str) -> Option<std::ffi::OsString>)
     if var("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0") {
         return true;
     }
-    terminal && var("TERM").is_none_or(|term| term != "dumb")
+    terminal && var("TERM").is_none_or(|term| !is_colorless(&term.to_string_lossy()))
+}
+
+/// Whether a terminal has no colour: DEC's, which a serial console names, or none that is known (terminfo).
+fn is_colorless(term: &str) -> bool {
+    let digits = term.strip_prefix("vt").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    digits || term == "dumb"
+}
+
+/// Returns a command as a line to copy, quoted for a shell.
+pub(crate) fn shell_line(argv: &[String]) -> String {
+    argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// Quotes a word for a shell. Control characters become `?`: such a word is not to be run unseen.
@@ -364,7 +432,7 @@ fn quoted(word: &str) -> String {
 }
 
 /// Whether a character acts on the terminal instead of being shown: controls, and marks that reorder text.
-fn is_hidden(c: char) -> bool {
+pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -441,6 +509,8 @@ mod tests {
         assert!(wants_color(true, env(&[("TERM", "xterm")])));
         assert!(!wants_color(false, env(&[])));
         assert!(!wants_color(true, env(&[("TERM", "dumb")])));
+        assert!(!wants_color(true, env(&[("TERM", "vt100")])));
+        assert!(wants_color(true, env(&[("TERM", "vte-256color")])));
         assert!(!wants_color(true, env(&[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")])));
         assert!(wants_color(false, env(&[("CLICOLOR_FORCE", "1")])));
         assert!(!wants_color(false, env(&[("CLICOLOR_FORCE", "0")])));

@@ -322,6 +322,11 @@ impl ChangeReport {
         self.findings.extend(findings);
     }
 
+    /// Returns it without the findings, for one to whom they were shown.
+    pub(super) fn without_findings(self) -> Self {
+        Self { findings: Vec::new(), ..self }
+    }
+
     /// Whether the system is now as was asked: the change was made, or there was none to make.
     pub(super) fn is_done(&self) -> bool {
         matches!(self.result, Outcome::Applied | Outcome::NothingToDo)

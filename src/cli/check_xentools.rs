@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::diagnosis::{self, Diagnosis};
 use super::{Global, say};
 use crate::check::{self, Finding, Limits, Selection, Strictness};
-use crate::report::{Exit, Report, nagios};
+use crate::report::{Diagnosed, Exit, Report, nagios};
 use crate::ui::{Ui, Volume};
 
 const EXAMPLES: &str = "\
@@ -78,6 +78,10 @@ impl Report for Chain {
 
     fn nagios(&self) -> nagios::Line {
         self.diagnosis.nagios("XENTOOLS", self.strictness)
+    }
+
+    fn diagnosed(&self) -> Option<Diagnosed<'_>> {
+        Some(self.diagnosis.diagnosed("check-xentools", self.strictness))
     }
 
     fn exit(&self) -> Exit {

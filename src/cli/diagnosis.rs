@@ -9,7 +9,7 @@ use crate::disk;
 use crate::facts::agents::Kind;
 use crate::facts::identity;
 use crate::facts::os::Family;
-use crate::report::nagios;
+use crate::report::{Diagnosed, nagios};
 use crate::route::{self, Route};
 use crate::target::Target;
 use crate::ui::Ui;
@@ -121,6 +121,18 @@ impl TargetFacts {
         }
     }
 
+    /// Returns them as names and values.
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let agent = self.agent.kind.map_or("none", Kind::word);
+        vec![
+            ("mode", self.mode.to_owned()),
+            ("os", self.os.id.clone()),
+            ("os_version", self.os.version.clone()),
+            ("agent", agent.to_owned()),
+            ("agent_version", self.agent.version.clone().unwrap_or_default()),
+        ]
+    }
+
     fn words(&self) -> String {
         let system = self.disk.as_ref().and_then(disk::Facts::system);
         let volume = system.map_or(String::new(), |volume| format!(" {}", volume.name));
@@ -154,6 +166,21 @@ impl Diagnosis {
         let word = format!("{}  ", self.verdict.word());
         ui.headed(self.verdict.status(), &word, &self.summary.to_string())?;
         ui.paragraph("", 0, &self.target.words())
+    }
+
+    /// Returns it for the formats of other programs.
+    pub(super) fn diagnosed(&self, command: &'static str, strictness: Strictness) -> Diagnosed<'_> {
+        Diagnosed {
+            command,
+            at: super::change::now(),
+            hostname: self.target.hostname.as_deref(),
+            facts: self.target.facts(),
+            verdict: self.verdict,
+            summary: self.summary,
+            strictness,
+            findings: &self.findings,
+            route: self.route.as_ref(),
+        }
     }
 
     /// Returns the monitoring plugin's line: the counts and the first finding of the worst kind.

@@ -1,22 +1,23 @@
 //! `novactl doctor`: every check, the verdict, what mends it, and the recovery route.
 
+mod bundle;
+mod fix;
+mod guide;
+
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
 
-use super::change::{self, Consent, Request};
+use super::change::Consent;
 use super::diagnosis::{self, Diagnosis};
-use super::mending::{self, Mending};
 use super::trouble::{self, Trouble};
-use super::verification::Broken;
 use super::{Global, say};
-use crate::check::{self, Finding, Limits, Selection, Status, Strictness, Topic};
-use crate::report::{Exit, Report, nagios};
-use crate::session;
-use crate::target::Target;
+use crate::check::{self, Limits, Selection, Status, Strictness, Topic};
+use crate::report::{Diagnosed, Exit, Report, nagios};
 use crate::ui::{Ui, Volume};
 
 const EXAMPLES: &str = "\
@@ -26,6 +27,8 @@ Examples:
   novactl doctor --disk web01.vhd      an image; --root DIR: a mounted disk
   novactl doctor --only agent-enabled,agent-running
   novactl doctor --format nagios --no-probe    for a monitoring system
+  novactl doctor --guide               question by question, on a console
+  novactl doctor --bundle /tmp/web01.tar.gz    facts for a helper far away
   novactl doctor -v                    also what is in order, and why a check
                                        was not made";
 
@@ -54,25 +57,47 @@ pub struct Doctor {
     /// Mend what can be mended: shows the change, asks, and looks again
     #[arg(long)]
     fix: bool,
+    /// Ask from question to question, on a terminal; mend or go on at each
+    #[arg(long, conflicts_with_all = ["fix", "list"])]
+    guide: bool,
+    /// Also write a support bundle: typed facts, no file's content
+    #[arg(long, value_name = "FILE.tar.gz", conflicts_with_all = ["fix", "list", "guide"])]
+    bundle: Option<PathBuf>,
     /// How far --fix may go.
     #[command(flatten)]
     consent: Consent,
 }
 
 impl Doctor {
+    /// Whether it reports a diagnosis, and neither a change nor a list.
+    pub(super) fn is_diagnosis(&self) -> bool {
+        !self.fix && !self.list && !self.guide
+    }
+
     pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
-        if (self.consent.dry_run || self.consent.yes) && !self.fix {
-            let hint = "add --fix, or leave it out: looking changes nothing and asks nothing";
-            return Err(Trouble::new("--dry-run and --yes go with --fix", hint, Exit::Usage).into());
+        let takes_yes = self.fix || self.bundle.is_some();
+        if (self.consent.dry_run && !self.fix) || (self.consent.yes && !takes_yes) {
+            let hint = "leave it out: looking changes nothing and asks nothing";
+            return Err(Trouble::new(
+                "--dry-run goes with --fix, --yes with --fix or --bundle",
+                hint,
+                Exit::Usage,
+            )
+            .into());
+        }
+        if self.guide {
+            return guide::run(self, global);
         }
         let selection = self.selection()?;
         if self.list {
             return say(global, &CheckList::of(&selection));
         }
+        let bundle =
+            self.bundle.as_deref().map(|path| bundle::Bundle::at(path, &self.consent)).transpose()?;
         let target = Arc::new(global.target()?);
         let findings = check::run(&target, &selection, Limits::default());
         if self.fix {
-            return self.mend(global, &target, findings);
+            return say(global, &fix::mend(global, &target, &self.consent, &self.only, findings)?);
         }
         let strictness = if self.strict { Strictness::Warnings } else { Strictness::Problems };
         let report = DoctorReport {
@@ -80,52 +105,8 @@ impl Doctor {
             strictness,
             volume: global.volume(),
         };
-        say(global, &report)
-    }
-
-    /// Makes one plan of the fixes of what was found, and looks again at the same checks when it is made.
-    fn mend(&self, global: &Global, target: &Target, findings: Vec<Finding>) -> anyhow::Result<ExitCode> {
-        let journal = change::begin(global, target, &self.consent)?;
-        // what is no fault is changed on demand alone
-        let is_wanted = |f: &Finding| {
-            f.status >= Status::Warn || f.status == Status::Note && self.only.iter().any(|id| id == f.id)
-        };
-        let Mending { plan, ids, left, stays } =
-            mending::of(target, &findings, &is_wanted, "fix", "fix what doctor found");
-        // a session that a new network could cut off gets its old one back
-        let is_network = |topic| matches!(topic, Topic::Network | Topic::Interfaces);
-        let of_network = check::all().any(|c| is_network(c.topic) && ids.iter().any(|id| id == c.id));
-        let acts = of_network && target.is_live() && !(plan.steps.is_empty() && plan.activate.is_empty());
-        let revert_after =
-            (acts && session::ssh_address(&target.root).is_some()).then_some(change::REVERT_AFTER);
-        let verify = |_: &Target| match global.target() {
-            // what was known of the target before the change is not true any more
-            Ok(target) => {
-                let same = Selection { only: ids.clone(), ..Selection::default() };
-                let mut found = check::run(&Arc::new(target), &same, Limits::default());
-                // what was left to hands is no reason to take the rest back
-                let is_left = |f: &Finding| {
-                    stays.iter().any(|s| (s.id, &s.subject, &s.title) == (f.id, &f.subject, &f.title))
-                };
-                found.retain(|finding| !is_left(finding));
-                found
-            }
-            Err(e) => vec![Finding::fail(format!("{e:#}"))],
-        };
-        let request = Request {
-            plan,
-            verify: if ids.is_empty() { &|_| Vec::new() } else { &verify },
-            broken: Broken::of(&findings),
-            findings: findings.into_iter().filter(diagnosis::matters).collect(),
-            interfaces: None,
-            revert_after,
-            left,
-        };
-        let mut report = change::carry_out(global, target, &self.consent, journal.as_ref(), request)?;
-        // the process that would revert it needs the journal while somebody reads the question
-        drop(journal);
-        if !self.consent.yes {
-            change::ask_to_keep(target, &mut report)?;
+        if let Some(bundle) = bundle {
+            bundle.write(global, &self.consent, &target, &report.diagnosis)?;
         }
         say(global, &report)
     }
@@ -191,6 +172,10 @@ impl Report for DoctorReport {
 
     fn nagios(&self) -> nagios::Line {
         self.diagnosis.nagios("DOCTOR", self.strictness)
+    }
+
+    fn diagnosed(&self) -> Option<Diagnosed<'_>> {
+        Some(self.diagnosis.diagnosed("doctor", self.strictness))
     }
 
     fn exit(&self) -> Exit {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::check;
 use crate::disk::Refused;
-use crate::report::Exit;
+use crate::report::{Exit, Format};
 
 /// Why a command was not done, and the next step.
 #[derive(Debug)]
@@ -45,6 +45,32 @@ pub(super) fn no_such_check(id: &str) -> anyhow::Error {
         format!("did you mean {}? novactl doctor --list shows all", near.join(", "))
     };
     Trouble { text: format!("no check is called {id:?}"), hint, exit: Exit::Usage }.into()
+}
+
+/// A format that cannot hold what a command reports.
+pub(super) fn no_such_format(format: Format) -> anyhow::Error {
+    let text = format!("{} holds a diagnosis, which this command does not make", format.word());
+    let hint = "--format table and json go with everything, prometheus, junit and markdown with doctor (without \
+                --fix, --guide, --list) and check-xentools";
+    Trouble::new(text, hint, Exit::Usage).into()
+}
+
+/// Questions in a format for programs.
+pub(super) fn no_questions_in(format: Format) -> anyhow::Error {
+    let text = format!("--guide asks a person, --format {} is for a program", format.word());
+    Trouble::new(text, "leave one of them out", Exit::Usage).into()
+}
+
+/// Questions without a terminal.
+pub(super) fn no_terminal() -> anyhow::Error {
+    let hint =
+        "novactl doctor says the same without questions, novactl doctor --fix --yes mends without them";
+    Trouble::new("--guide asks questions and there is no terminal to ask on", hint, Exit::Declined).into()
+}
+
+/// Somebody said no.
+pub(super) fn declined(text: &str) -> anyhow::Error {
+    Trouble::new(text, "nothing was changed", Exit::Declined).into()
 }
 
 /// A change without anybody who could agree to it.

@@ -95,6 +95,16 @@ pub struct Agents {
 }
 
 impl Kind {
+    /// Returns the word that reports use: the one of the JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Nova2 => "nova-agent-2",
+            Self::Nova1 => "nova-agent-1",
+            Self::Novactl => "novactl",
+            Self::Windows => "rackspace-agent-windows",
+        }
+    }
+
     /// Returns the name by which people know it.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,0 +1,68 @@
+//! `doctor --fix`: one plan of the fixes of what was found, and a second look at the same checks when it is made.
+
+use std::sync::Arc;
+
+use crate::check::{self, Finding, Limits, Selection, Status, Topic};
+use crate::cli::Global;
+use crate::cli::change::{self, ChangeReport, Consent, Request};
+use crate::cli::diagnosis;
+use crate::cli::mending::{self, Mending};
+use crate::cli::verification::Broken;
+use crate::session;
+use crate::target::Target;
+
+/// Mends what was found and can be mended: shows the change, asks, makes it, looks again. Notes are changed only for
+/// the checks that were asked for by name.
+///
+/// # Errors
+/// The journal cannot be opened, the plan cannot be made, or nobody is there who could agree.
+pub(super) fn mend(
+    global: &Global,
+    target: &Target,
+    consent: &Consent,
+    only: &[String],
+    findings: Vec<Finding>,
+) -> anyhow::Result<ChangeReport> {
+    let journal = change::begin(global, target, consent)?;
+    // what is no fault is changed on demand alone
+    let is_wanted = |f: &Finding| {
+        f.status >= Status::Warn || f.status == Status::Note && only.iter().any(|id| id == f.id)
+    };
+    let Mending { plan, ids, left, stays } =
+        mending::of(target, &findings, &is_wanted, "fix", "fix what doctor found");
+    // a session that a new network could cut off gets its old one back
+    let is_network = |topic| matches!(topic, Topic::Network | Topic::Interfaces);
+    let of_network = check::all().any(|c| is_network(c.topic) && ids.iter().any(|id| id == c.id));
+    let acts = of_network && target.is_live() && !(plan.steps.is_empty() && plan.activate.is_empty());
+    let revert_after = (acts && session::ssh_address(&target.root).is_some()).then_some(change::REVERT_AFTER);
+    let verify = |_: &Target| match global.target() {
+        // what was known of the target before the change is not true any more
+        Ok(target) => {
+            let same = Selection { only: ids.clone(), ..Selection::default() };
+            let mut found = check::run(&Arc::new(target), &same, Limits::default());
+            // what was left to hands is no reason to take the rest back
+            let is_left = |f: &Finding| {
+                stays.iter().any(|s| (s.id, &s.subject, &s.title) == (f.id, &f.subject, &f.title))
+            };
+            found.retain(|finding| !is_left(finding));
+            found
+        }
+        Err(e) => vec![Finding::fail(format!("{e:#}"))],
+    };
+    let request = Request {
+        plan,
+        verify: if ids.is_empty() { &|_| Vec::new() } else { &verify },
+        broken: Broken::of(&findings),
+        findings: findings.into_iter().filter(diagnosis::matters).collect(),
+        interfaces: None,
+        revert_after,
+        left,
+    };
+    let mut report = change::carry_out(global, target, consent, journal.as_ref(), request)?;
+    // the process that would revert it needs the journal while somebody reads the question
+    drop(journal);
+    if !consent.yes {
+        change::ask_to_keep(target, &mut report)?;
+    }
+    Ok(report)
+}
