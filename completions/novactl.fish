@@ -156,7 +156,10 @@ complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l disk -d 'L
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
-nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
