@@ -28,6 +28,9 @@ _novactl() {
             novactl,explain)
                 cmd="novactl__subcmd__explain"
                 ;;
+            novactl,fix-image)
+                cmd="novactl__subcmd__fix__subcmd__image"
+                ;;
             novactl,help)
                 cmd="novactl__subcmd__help"
                 ;;
@@ -85,6 +88,9 @@ _novactl() {
             novactl__subcmd__help,explain)
                 cmd="novactl__subcmd__help__subcmd__explain"
                 ;;
+            novactl__subcmd__help,fix-image)
+                cmd="novactl__subcmd__help__subcmd__fix__subcmd__image"
+                ;;
             novactl__subcmd__help,help)
                 cmd="novactl__subcmd__help__subcmd__help"
                 ;;
@@ -119,13 +125,17 @@ _novactl() {
 
     case "${cmd}" in
         novactl)
-            opts="-v -q -h -V --root --xenstore --format --color --verbose --quiet --help --version doctor check-xentools scan-ifaces reset-network set-password explain agent undo help"
+            opts="-v -q -h -V --root --disk --xenstore --format --color --verbose --quiet --help --version doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -149,13 +159,17 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__agent)
-            opts="-v -q -h --root --xenstore --format --color --verbose --quiet --help run exec install uninstall help"
+            opts="-v -q -h --root --disk --xenstore --format --color --verbose --quiet --help run exec install uninstall help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -179,13 +193,17 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__agent__subcmd__exec)
-            opts="-y -v -q -h --yes --root --xenstore --format --color --verbose --quiet --help version features keyinit password resetnetwork injectfile file_inject kmsactivate agentupdate"
+            opts="-y -v -q -h --yes --root --disk --xenstore --format --color --verbose --quiet --help version features keyinit password resetnetwork injectfile file_inject kmsactivate agentupdate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -293,13 +311,17 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__agent__subcmd__install)
-            opts="-y -v -q -h --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            opts="-y -v -q -h --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -323,7 +345,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__agent__subcmd__run)
-            opts="-v -q -h --log-file --root --xenstore --format --color --verbose --quiet --help"
+            opts="-v -q -h --log-file --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -334,6 +356,10 @@ _novactl() {
                     return 0
                     ;;
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -357,13 +383,17 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__agent__subcmd__uninstall)
-            opts="-y -v -q -h --force --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            opts="-y -v -q -h --force --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -387,13 +417,17 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__check__subcmd__xentools)
-            opts="-v -q -h --strict --root --xenstore --format --color --verbose --quiet --help"
+            opts="-v -q -h --strict --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -417,7 +451,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__doctor)
-            opts="-y -v -q -h --list --only --skip --topic --strict --no-probe --fix --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            opts="-y -v -q -h --list --only --skip --topic --strict --no-probe --fix --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -436,6 +470,10 @@ _novactl() {
                     return 0
                     ;;
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -459,13 +497,63 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__explain)
-            opts="-v -q -h --root --xenstore --format --color --verbose --quiet --help"
+            opts="-v -q -h --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --xenstore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json nagios" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__fix__subcmd__image)
+            opts="-y -v -q -h --cloud-init --metadata --generalize --list-steps --only --skip --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --metadata)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --only)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --skip)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -489,7 +577,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__help)
-            opts="doctor check-xentools scan-ifaces reset-network set-password explain agent undo help"
+            opts="doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -614,6 +702,20 @@ _novactl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        novactl__subcmd__help__subcmd__fix__subcmd__image)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         novactl__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -685,7 +787,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__reset__subcmd__network)
-            opts="-y -v -q -h --from --address --gateway --dns --backend --revert-after --force --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            opts="-y -v -q -h --from --address --gateway --dns --backend --revert-after --force --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -719,6 +821,10 @@ _novactl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --disk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --xenstore)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -739,13 +845,17 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__scan__subcmd__ifaces)
-            opts="-v -q -h --root --xenstore --format --color --verbose --quiet --help"
+            opts="-v -q -h --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -769,13 +879,17 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__set__subcmd__password)
-            opts="-y -v -q -h --stdin --generate --unlock --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            opts="-y -v -q -h --stdin --generate --unlock --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -799,7 +913,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__undo)
-            opts="-y -v -q -h --list --keep --force --unless-kept --dry-run --yes --root --xenstore --format --color --verbose --quiet --help"
+            opts="-y -v -q -h --list --keep --force --unless-kept --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -810,6 +924,10 @@ _novactl() {
                     return 0
                     ;;
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_novactl_global_optspecs
-    string join \n root= xenstore= format= color= v/verbose q/quiet h/help V/version
+    string join \n root= disk= xenstore= format= color= v/verbose q/quiet h/help V/version
 end
 
 function __fish_novactl_needs_command
@@ -25,6 +25,7 @@ function __fish_novactl_using_subcommand
 end
 
 complete -c novactl -n "__fish_novactl_needs_command" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_needs_command" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_needs_command" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_needs_command" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -40,6 +41,7 @@ complete -c novactl -n "__fish_novactl_needs_command" -f -a "doctor" -d 'Find wh
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "check-xentools" -d 'Check the XenServer Tools, link by link from the hypervisor to the host'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "scan-ifaces" -d 'Show every interface: what it is, what the host says of it, IPv6'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "reset-network" -d 'Configure the NICs as the host says'
+complete -c novactl -n "__fish_novactl_needs_command" -f -a "fix-image" -d 'Make a server, disk or image ready to be captured as an image'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "set-password" -d 'Set a password: of root, or of another user'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "explain" -d 'Say what a check means, why it matters and how to mend it by hand'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "agent" -d 'Be the agent: serve the host, or carry out one command of its'
@@ -58,6 +60,7 @@ cloud-init\t'cloud-init, beside the agent or instead of it'
 image\t'The disk and what an image of it carries on'
 registration\t'Subscription, clock, SELinux'"
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -75,6 +78,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s v -l verbose 
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -87,6 +91,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -s v -l 
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -112,6 +117,7 @@ netifrc\t''
 rc.conf\t''"
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l revert-after -d 'Take the change back after SECONDS unless it is kept; 0 never does' -r
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -125,7 +131,28 @@ complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s y -l y
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s v -l verbose -d 'Say more; twice: what is read and run as well'
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l metadata -d 'Check the image\'s properties: JSON of the image API; - reads stdin' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l only -d 'Only these checks and steps' -r
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l skip -d 'Leave these checks and steps out' -r
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l format -d 'How the result is written' -r -f -a "table\t'For people'
+json\t'One JSON document'
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'"
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
+always\t'Also into files and pipes'
+never\t'Never'"
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l cloud-init -d 'Prepare the image for cloud-init instead of the agent'
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l generalize -d 'Remove what must not be cloned: machine id, host keys, logs, ...'
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l list-steps -d 'List the steps of --generalize and do nothing'
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l dry-run -d 'Show what would change and change nothing'
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -s y -l yes -d 'Do not ask'
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -s v -l verbose -d 'Say more; twice: what is read and run as well'
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -142,6 +169,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand set-password" -s v -l ve
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand explain" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -153,6 +181,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand explain" -s v -l verbose
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -170,6 +199,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_se
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l log-file -d 'Log to FILE instead of standard error' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -181,6 +211,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -193,6 +224,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -206,6 +238,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -226,6 +259,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l unless-kept -d 'Wait SECONDS, then take ID back unless it was kept: the process behind --revert-after' -r
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand undo" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
@@ -241,15 +275,16 @@ complete -c novactl -n "__fish_novactl_using_subcommand undo" -s y -l yes -d 'Do
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -s v -l verbose -d 'Say more; twice: what is read and run as well'
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -s q -l quiet -d 'Say only the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network set-password explain agent undo help" -f -a "doctor" -d 'Find what is wrong, say what mends it and which recovery route applies'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network set-password explain agent undo help" -f -a "check-xentools" -d 'Check the XenServer Tools, link by link from the hypervisor to the host'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network set-password explain agent undo help" -f -a "scan-ifaces" -d 'Show every interface: what it is, what the host says of it, IPv6'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network set-password explain agent undo help" -f -a "reset-network" -d 'Configure the NICs as the host says'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network set-password explain agent undo help" -f -a "set-password" -d 'Set a password: of root, or of another user'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network set-password explain agent undo help" -f -a "explain" -d 'Say what a check means, why it matters and how to mend it by hand'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network set-password explain agent undo help" -f -a "agent" -d 'Be the agent: serve the host, or carry out one command of its'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network set-password explain agent undo help" -f -a "undo" -d 'List what was changed, take a change back, or keep one'
-complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network set-password explain agent undo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "doctor" -d 'Find what is wrong, say what mends it and which recovery route applies'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "check-xentools" -d 'Check the XenServer Tools, link by link from the hypervisor to the host'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "scan-ifaces" -d 'Show every interface: what it is, what the host says of it, IPv6'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "reset-network" -d 'Configure the NICs as the host says'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "fix-image" -d 'Make a server, disk or image ready to be captured as an image'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "set-password" -d 'Set a password: of root, or of another user'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "explain" -d 'Say what a check means, why it matters and how to mend it by hand'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "agent" -d 'Be the agent: serve the host, or carry out one command of its'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "undo" -d 'List what was changed, take a change back, or keep one'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c novactl -n "__fish_novactl_using_subcommand help; and __fish_seen_subcommand_from agent" -f -a "run" -d 'Listen on XenStore and execute the host\'s commands'
 complete -c novactl -n "__fish_novactl_using_subcommand help; and __fish_seen_subcommand_from agent" -f -a "exec" -d 'Carry out one command here and now, and print the answer'
 complete -c novactl -n "__fish_novactl_using_subcommand help; and __fish_seen_subcommand_from agent" -f -a "install" -d 'Put this program in place as the agent, in the stead of a broken one'

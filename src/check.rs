@@ -25,7 +25,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use engine::{Limits, Selection, near, run};
+pub use engine::{Limits, Occasion, Selection, near, run};
+pub use image::metadata;
 pub use verdict::{Strictness, Summary, Verdict};
 
 use crate::plan::Plan;
@@ -48,6 +49,11 @@ pub const CHECKS: &[&[Check]] = &[
 /// Returns every check in the order of the report.
 pub fn all() -> impl Iterator<Item = &'static Check> {
     CHECKS.iter().copied().flatten()
+}
+
+/// Returns every check that there is, also those that only an image is held against.
+pub fn every() -> impl Iterator<Item = &'static Check> {
+    all().chain(image::FOR_IMAGES)
 }
 
 /// A fact that should hold.

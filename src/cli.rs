@@ -6,6 +6,8 @@ mod check_xentools;
 mod diagnosis;
 mod doctor;
 mod explain;
+mod fix_image;
+mod mending;
 mod questions;
 mod reset_network;
 mod scan_ifaces;
@@ -14,14 +16,17 @@ pub mod trouble;
 mod undo;
 mod verification;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::report::{Format, Report};
+use crate::disk::{Disk, Fate};
+use crate::plan::Interrupt;
+use crate::report::{Exit, Format, Report};
 use crate::target::Target;
-use crate::ui::{Color, Ui, Volume};
+use crate::ui::{self, Color, Ui, Volume};
 use crate::xenstore::Source;
 
 const EXIT_CODES: &str = "\
@@ -30,7 +35,7 @@ Exit codes:
   1    problems were found (with --strict: or warnings); or --dry-run shows
        pending changes
   2    usage error
-  3    could not be done or judged: no such root, every check skipped
+  3    could not be done or judged: no such root or disk, every check skipped
   4    a change failed or did not verify; all of it was taken back
   5    a change failed and could not be taken back whole: the message says what
        is left
@@ -60,6 +65,13 @@ pub struct Global {
     /// Look at the system under DIR instead of the running one
     #[arg(long, global = true, value_name = "DIR")]
     pub root: Option<PathBuf>,
+    /// Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK
+    /// file
+    #[arg(long, global = true, value_name = "PATH", conflicts_with = "root")]
+    pub disk: Option<PathBuf>,
+    /// The disk, once it is open.
+    #[arg(skip)]
+    opened: OnceLock<Arc<Disk>>,
     /// XenStore: a device, a unix socket or a JSON dump [default: found by itself]
     #[arg(long, global = true, value_name = "PATH", env = "XENSTORED_PATH", hide_env = true)]
     pub xenstore: Option<PathBuf>,
@@ -88,6 +100,8 @@ pub enum Command {
     ScanIfaces(scan_ifaces::ScanIfaces),
     /// Configure the NICs as the host says
     ResetNetwork(reset_network::ResetNetworkArgs),
+    /// Make a server, disk or image ready to be captured as an image
+    FixImage(fix_image::FixImage),
     /// Set a password: of root, or of another user
     SetPassword(set_password::SetPasswordArgs),
     /// Say what a check means, why it matters and how to mend it by hand
@@ -135,15 +149,40 @@ impl Global {
     /// The root is no directory or cannot be opened.
     pub fn target(&self) -> anyhow::Result<Target> {
         let source = self.source();
-        match &self.root {
-            Some(root) => Target::offline(root, source).map_err(|e| trouble::no_root(root, &e)),
-            None => Target::live(source),
+        match (&self.disk, &self.root) {
+            (Some(disk), _) => Ok(Target::on_disk(self.opened(disk)?, source)),
+            (None, Some(root)) => Target::offline(root, source).map_err(|e| trouble::no_root(root, &e)),
+            (None, None) => Target::live(source),
         }
     }
 
     /// Returns where XenStore is.
     fn source(&self) -> Source {
         self.xenstore.clone().map_or(Source::Auto, Source::Path)
+    }
+
+    /// A disk is opened once: what is mounted cannot be opened again.
+    fn opened(&self, path: &Path) -> anyhow::Result<Arc<Disk>> {
+        if let Some(disk) = self.opened.get() {
+            return Ok(Arc::clone(disk));
+        }
+        let disk = Disk::open(path, &|text| ui::progress(self.volume(), text)).map_err(trouble::no_disk)?;
+        // which of two systems is looked at has to be known before it is changed
+        let has_rival = disk.facts().volumes.iter().any(|volume| volume.is_rival);
+        if self.volume() == Volume::Verbose || has_rival {
+            for volume in &disk.facts().volumes {
+                ui::progress(self.volume(), &volume.words());
+            }
+        }
+        Ok(Arc::clone(self.opened.get_or_init(|| Arc::new(disk))))
+    }
+
+    /// Puts the disk down, before the result is told. What did not come to a good end is not written into an image.
+    fn put_down(&self, exit: Exit) -> anyhow::Result<()> {
+        let Some(disk) = self.opened.get() else { return Ok(()) };
+        let fate = if matches!(exit, Exit::Ok | Exit::Problems) { Fate::Keep } else { Fate::Discard };
+        let interrupt = if disk.is_copy() { Interrupt::on_signals()? } else { Interrupt::default() };
+        disk.finish(fate, &|| interrupt.is_set()).map_err(|e| trouble::not_put_down(e, interrupt.is_set()))
     }
 }
 
@@ -157,6 +196,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::CheckXentools(check_xentools) => check_xentools.run(&cli.global),
         Command::ScanIfaces(scan) => scan.run(&cli.global),
         Command::ResetNetwork(reset) => reset.run(&cli.global),
+        Command::FixImage(fix_image) => fix_image.run(&cli.global),
         Command::SetPassword(set) => set.run(&cli.global),
         Command::Explain(explain) => explain.run(&cli.global),
         Command::Agent(agent) => agent.run(&cli.global),
@@ -165,6 +205,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn say(global: &Global, report: &impl Report) -> anyhow::Result<ExitCode> {
+    global.put_down(report.exit())?;
     let mut ui = Ui::stdout(global.color);
     let (written, exit) = match global.format {
         Format::Table => (report.human(&mut ui), report.exit().into()),

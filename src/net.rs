@@ -21,7 +21,6 @@ pub mod drive;
 pub(crate) mod eni;
 pub mod from;
 pub mod gateway;
-pub(crate) mod glob;
 pub mod host;
 pub(crate) mod ifcfg;
 pub(crate) mod ini;

@@ -34,6 +34,29 @@ pub struct Plan {
     pub activate: Vec<Cmd>,
     /// Changes of the running system that are not a function of its files, each with the one that takes it back.
     pub steps: Vec<LiveStep>,
+    /// Files that go at the very end, when all else is made and verified: the journal does not keep them.
+    pub discards: Vec<Discard>,
+}
+
+/// A file that is too large to keep, or that its owner makes anew: undoing does not bring it back.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Discard {
+    /// Where.
+    pub path: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What is left of it.
+    pub leaves: Leaves,
+}
+
+/// What is left of a discarded file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Leaves {
+    /// Nothing.
+    Nothing,
+    /// An empty file, with its owner, mode and label.
+    Empty,
 }
 
 /// A change of the running system.
@@ -137,6 +160,7 @@ pub struct Prepared {
     files: Vec<Pending>,
     activate: Vec<Cmd>,
     steps: Vec<LiveStep>,
+    discards: Vec<Discard>,
     request: Option<String>,
 }
 
@@ -167,6 +191,11 @@ impl Plan {
             }
         }
         self.steps.extend(other.steps);
+        for discard in other.discards {
+            if !self.discards.contains(&discard) {
+                self.discards.push(discard);
+            }
+        }
         Ok(())
     }
 
@@ -188,7 +217,15 @@ impl Plan {
             }
         }
         let activate = if files.is_empty() { Vec::new() } else { self.activate };
-        Ok(Prepared { verb: self.verb, title: self.title, files, activate, steps: self.steps, request: None })
+        Ok(Prepared {
+            verb: self.verb,
+            title: self.title,
+            files,
+            activate,
+            steps: self.steps,
+            discards: self.discards,
+            request: None,
+        })
     }
 }
 
@@ -200,7 +237,7 @@ impl Prepared {
 
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.activate.is_empty() && self.steps.is_empty()
+        self.files.is_empty() && self.activate.is_empty() && self.steps.is_empty() && self.discards.is_empty()
     }
 
     /// Returns what each path would become.
@@ -210,7 +247,8 @@ impl Prepared {
 
     /// Returns what would change, for people and for JSON.
     pub fn preview(&self) -> Preview {
-        let files = self.files.iter().map(|p| Change::of(&p.path, &p.before, &p.after, p.secret)).collect();
+        let files = self.files.iter().map(|p| Change::of(&p.path, &p.before, &p.after, p.secret));
+        let files = files.chain(self.discards.iter().map(Change::of_discard)).collect();
         let steps = self.steps.iter().map(|step| step.run.argv().to_vec());
         Preview {
             files,

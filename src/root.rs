@@ -16,6 +16,7 @@ mod write;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
@@ -31,11 +32,12 @@ pub const READ_MAX: u64 = 16 << 20;
 /// Where programs are looked for in the target: systemd's default PATH, then the rest of a root shell's.
 const PROGRAM_DIRS: [&str; 6] = ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"];
 
-/// The tree under examination.
-#[derive(Debug)]
+/// The tree under examination. A clone is the same tree: closed and opened again with it.
+#[derive(Debug, Clone)]
 pub struct Root {
     path: PathBuf,
-    dir: OwnedFd,
+    /// None while the disk under it is mounted anew.
+    dir: Arc<RwLock<Option<Arc<OwnedFd>>>>,
     resolver: Resolver,
 }
 
@@ -97,10 +99,14 @@ pub struct Tail {
 /// Free room of the file system that holds a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
-    /// Bytes that root may still write.
+    /// Bytes that everybody may still write.
     pub free: u64,
+    /// Bytes that root may still write: what is kept back for it as well.
+    pub free_for_root: u64,
     /// Size of the file system in bytes.
     pub total: u64,
+    /// Inodes that are free; `None` where the file system makes them as they are needed.
+    pub inodes: Option<u64>,
 }
 
 impl Root {
@@ -119,7 +125,7 @@ impl Root {
     pub fn open(path: &Path) -> Result<Self> {
         let root = Self::with(path, Resolver::Kernel)?;
         let probe = rustix::fs::openat2(
-            &root.dir,
+            &*root.dir()?,
             ".",
             OFlags::PATH | OFlags::CLOEXEC,
             Mode::empty(),
@@ -144,10 +150,38 @@ impl Root {
     }
 
     fn with(path: &Path, resolver: Resolver) -> Result<Self> {
+        let root = Self { path: path.to_owned(), dir: Arc::default(), resolver };
+        root.reopen(path)?;
+        Ok(root)
+    }
+
+    /// Returns the tree as one that commands name by another path: where a person mounts what this program has
+    /// mounted privately.
+    #[must_use]
+    pub fn known_as(self, path: &Path) -> Self {
+        Self { path: path.to_owned(), ..self }
+    }
+
+    /// Lets go of the tree, so that its file system can be unmounted. Every access fails until [`Root::reopen`].
+    pub fn close(&self) {
+        *self.dir.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Goes on with the tree at `path`.
+    ///
+    /// # Errors
+    /// There is no directory at `path`, or it may not be opened.
+    pub fn reopen(&self, path: &Path) -> Result<()> {
         let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
         let dir = rustix::fs::open(path, flags, Mode::empty())
             .with_context(|| format!("opening the root {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), dir, resolver })
+        *self.dir.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(dir));
+        Ok(())
+    }
+
+    fn dir(&self) -> rustix::io::Result<Arc<OwnedFd>> {
+        // ESTALE: the file system behind it was unmounted
+        self.dir.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Errno::STALE)
     }
 
     /// Returns the path of the root itself on the running system.
@@ -349,7 +383,12 @@ impl Root {
         let fd = self.open_at(path, OFlags::PATH).with_context(doing)?.with_context(doing)?;
         let fs = rustix::fs::fstatvfs(&fd).with_context(doing)?;
         let bytes = |blocks: u64| blocks.saturating_mul(fs.f_frsize);
-        Ok(Space { free: bytes(fs.f_bavail), total: bytes(fs.f_blocks) })
+        Ok(Space {
+            free: bytes(fs.f_bavail),
+            free_for_root: bytes(fs.f_bfree),
+            total: bytes(fs.f_blocks),
+            inodes: (fs.f_files > 0).then_some(fs.f_ffree),
+        })
     }
 }
 

@@ -133,25 +133,25 @@ fn from_the_console(agent: &Names) -> Vec<Step> {
 }
 
 fn in_rescue_mode(disk: Option<&IdleDisk>) -> Vec<Step> {
-    let device = disk.map_or("/dev/xvdb1", |disk| &disk.device);
+    let device = disk.map_or("/dev/xvdb", |disk| &disk.disk);
     let size = disk
         .map_or(String::new(), |disk| format!(" ({} GiB, the largest that is not in use)", disk.size >> 30));
     vec![
         step(
-            format!("this is a rescue server: check and mount the customer's disk, {device}{size}"),
-            vec![
-                argv(&["fsck", "-fy", device]),
-                argv(&["mkdir", "-p", "/mnt/rescue"]),
-                argv(&["mount", device, "/mnt/rescue"]),
-            ],
+            format!(
+                "this is a rescue server: find what is wrong on the customer's disk, {device}{size}; looking does not \
+                 change it"
+            ),
+            vec![argv(&["novactl", "doctor", "--disk", device])],
         ),
-        step("find what is wrong on it", vec![argv(&["novactl", "doctor", "--root", "/mnt/rescue"])]),
+        step("mend what can be mended there", vec![argv(&["novactl", "doctor", "--fix", "--disk", device])]),
     ]
 }
 
 fn under_a_root(target: &Target, agent: &Names) -> Vec<Step> {
     let root = target.root.path().display().to_string();
-    let mut steps = vec![
+    let mut steps = mount_by_hand(target, &root);
+    steps.extend([
         step("mend what is listed above on this disk", Vec::new()),
         step(
             "if the root password is not known, set it on the disk",
@@ -161,10 +161,23 @@ fn under_a_root(target: &Target, agent: &Names) -> Vec<Step> {
             "leave rescue mode",
             vec![argv(&["umount", &root]), argv(&["openstack", "server", "unrescue", "SERVER"])],
         ),
-    ];
+    ]);
     let text = "on the server again: start the agent, read its log";
     let commands = vec![agent.start(), argv(&["tail", "-n", "50", "/var/log/nova-agent.log"])];
     steps.extend([step(text, commands), look_again(), new_image()]);
+    steps
+}
+
+/// What is mounted privately while it is looked at, a person has to mount.
+fn mount_by_hand(target: &Target, root: &str) -> Vec<Step> {
+    let Some(disk) = target.disk() else { return Vec::new() };
+    let facts = disk.facts();
+    let fix = argv(&["novactl", "doctor", "--fix", "--disk", &facts.path]);
+    let mut steps = vec![step("mend what novactl can mend on this disk", vec![fix])];
+    if let Some(device) = facts.system().and_then(|volume| volume.device.as_deref()) {
+        let commands = vec![argv(&["mkdir", "-p", root]), argv(&["mount", device, root])];
+        steps.push(step("mount it for what is done by hand", commands));
+    }
     steps
 }
 

@@ -4,8 +4,9 @@
 //! from them, each looked up once. It judges nothing.
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
+use crate::disk::Disk;
 use crate::facts::agents::Agents;
 use crate::facts::init::Services;
 use crate::facts::os::Os;
@@ -22,6 +23,7 @@ pub struct Target {
     /// Its files.
     pub root: Root,
     live: bool,
+    disk: Option<Arc<Disk>>,
     source: Source,
     store: Mutex<Option<Box<dyn Xenstore>>>,
     os: OnceLock<Os>,
@@ -51,6 +53,13 @@ impl Target {
         Ok(Self::new(Root::open(path)?, false, source))
     }
 
+    /// Returns the system on a disk. Its XenStore is as that of [`Target::offline`].
+    pub fn on_disk(disk: Arc<Disk>, source: Source) -> Self {
+        let source = if source == Source::Auto { Source::None } else { source };
+        let target = Self::new(disk.root(), false, source);
+        Self { disk: Some(disk), ..target }
+    }
+
     /// Returns a tree of which programs are run as if it were the running system's.
     #[cfg(test)]
     pub(crate) fn pretending_to_be_live(path: &Path) -> Self {
@@ -61,6 +70,7 @@ impl Target {
         Self {
             root,
             live,
+            disk: None,
             source,
             store: Mutex::new(None),
             os: OnceLock::new(),
@@ -75,6 +85,11 @@ impl Target {
     /// Whether the target is the system that runs this program.
     pub fn is_live(&self) -> bool {
         self.live
+    }
+
+    /// Returns the disk that the system is on, when it was named as one.
+    pub fn disk(&self) -> Option<&Disk> {
+        self.disk.as_deref()
     }
 
     /// Whether there is a store to ask: always on a running guest, under a root when one was named.

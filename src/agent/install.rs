@@ -92,6 +92,7 @@ pub fn plan(target: &Target, program: Vec<u8>) -> Result<Plan> {
         files: without_repeats(files, root)?,
         activate: Vec::new(),
         steps,
+        ..Plan::default()
     })
 }
 

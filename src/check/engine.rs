@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Blocks, Check, Finding, Status, Topic, all, inside};
+use super::{Blocks, Check, Finding, Status, Topic, all, every, inside};
 use crate::target::Target;
 
 /// How long checks may take.
@@ -24,9 +24,21 @@ impl Default for Limits {
     }
 }
 
+/// What is asked of a system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Occasion {
+    /// To work.
+    #[default]
+    Diagnosis,
+    /// To be copied: what must not be in an image counts as well.
+    Image,
+}
+
 /// Which checks are run.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
+    /// What is asked of the system.
+    pub occasion: Occasion,
     /// These only; empty means all.
     pub only: Vec<String>,
     /// Not these: they are reported as skipped, so that nobody takes them for healthy.
@@ -39,7 +51,15 @@ impl Selection {
     /// Returns the first name that no check has.
     pub fn stranger(&self) -> Option<&str> {
         let names = self.only.iter().chain(&self.skip);
-        names.map(String::as_str).find(|id| !all().any(|check| check.id == *id))
+        names.map(String::as_str).find(|id| !self.known().any(|check| check.id == *id))
+    }
+
+    /// Returns the checks that there are for the occasion.
+    fn known(&self) -> Box<dyn Iterator<Item = &'static Check>> {
+        match self.occasion {
+            Occasion::Diagnosis => Box::new(all()),
+            Occasion::Image => Box::new(every()),
+        }
     }
 
     /// Returns the selected checks in the order of the report, also those to be skipped.
@@ -48,7 +68,7 @@ impl Selection {
             (self.only.is_empty() || self.only.iter().any(|id| id == check.id))
                 && (self.topics.is_empty() || self.topics.contains(&check.topic))
         };
-        all().filter(selected).collect()
+        self.known().filter(selected).collect()
     }
 }
 
@@ -58,7 +78,7 @@ pub fn near(id: &str) -> Vec<&'static str> {
         if other.starts_with(id) { 1.0 } else { strsim::normalized_damerau_levenshtein(id, other) }
     };
     let mut ids: Vec<_> =
-        all().map(|check| (likeness(check.id), check.id)).filter(|(l, _)| *l > 0.5).collect();
+        every().map(|check| (likeness(check.id), check.id)).filter(|(l, _)| *l > 0.5).collect();
     ids.sort_by(|a, b| b.0.total_cmp(&a.0));
     ids.into_iter().take(3).map(|(_, id)| id).collect()
 }
@@ -255,7 +275,7 @@ mod tests {
 
     #[test]
     fn ids_are_unique_and_kebab_case() {
-        let mut ids: Vec<_> = all().map(|c| c.id).collect();
+        let mut ids: Vec<_> = every().map(|c| c.id).collect();
         assert!(
             ids.iter()
                 .all(|id| id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'))

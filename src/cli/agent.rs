@@ -115,10 +115,9 @@ fn names() -> clap::builder::PossibleValuesParser {
 
 impl AgentArgs {
     pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
-        let place = Place { root: global.root.clone(), source: global.source() };
         match &self.action {
-            Action::Run(_) => serve(&place),
-            Action::Exec(exec) => exec.run(global, place),
+            Action::Run(_) => serve(&place(global)?),
+            Action::Exec(exec) => exec.run(global, place(global)?),
             Action::Install(install) => install.run(global),
             Action::Uninstall(uninstall) => uninstall.run(global),
         }
@@ -142,6 +141,15 @@ impl Run {
         let level = if verbose == 0 { tracing::Level::INFO } else { tracing::Level::DEBUG };
         log::start(self.log_file.as_deref(), level)
     }
+}
+
+/// Returns whom the agent serves: a disk is not mounted for as long as a service runs.
+fn place(global: &Global) -> anyhow::Result<Place> {
+    if global.disk.is_some() {
+        let hint = "mount it and name the directory with --root, or run agent install --disk";
+        return Err(Trouble::new("the agent does not serve a disk", hint, Exit::Usage).into());
+    }
+    Ok(Place { root: global.root.clone(), source: global.source() })
 }
 
 fn serve(place: &Place) -> anyhow::Result<ExitCode> {
@@ -169,7 +177,9 @@ impl Install {
             revert_after: None,
             left: Vec::new(),
         };
-        say(global, &change::carry_out(global, &target, &self.consent, journal.as_ref(), request)?)
+        let report = change::carry_out(global, &target, &self.consent, journal.as_ref(), request)?;
+        drop(journal);
+        say(global, &report)
     }
 }
 
@@ -197,7 +207,9 @@ impl Uninstall {
             return Err(Trouble::new(text, hint, Exit::CannotJudge).into());
         };
         let edits = if self.force { Edits::Overwrite } else { Edits::Refuse };
-        say(global, &undo::take_back(global, &target, &self.consent, journal.as_ref(), record, edits)?)
+        let report = undo::take_back(global, &target, &self.consent, journal.as_ref(), record, edits)?;
+        drop(journal);
+        say(global, &report)
     }
 }
 

@@ -120,7 +120,22 @@ pub(super) fn begin<'t>(
     if consent.dry_run {
         return Ok(None);
     }
-    let journal = Journal::open(&target.root, Turn::Now).map_err(trouble::no_journal)?;
+    if target.disk().is_some() && !was_interrupted(target)? {
+        return Ok(Some(Journal::later(&target.root)));
+    }
+    if target.disk().is_some() && !consent.yes {
+        match ui::confirm("A change of this disk was interrupted. Take it back first?")? {
+            Answer::Yes => {}
+            Answer::No => {
+                let hint = "answer yes, or mend the disk by hand";
+                let text = "nothing was changed: an interrupted change has to be taken back first";
+                return Err(Trouble::new(text, hint, Exit::Declined).into());
+            }
+            Answer::NobodyThere => return Err(trouble::no_consent("taking back an interrupted change")),
+        }
+    }
+    let journal = Journal::later(&target.root);
+    open_for_writing(target, &journal)?;
     for id in plan::recover(target, &journal)? {
         ui::progress(global.volume(), &format!("the change {id} had been interrupted and was taken back"));
     }
@@ -131,6 +146,22 @@ pub(super) fn begin<'t>(
         undo::take_back(global, target, &agreed, Some(&journal), record, Edits::Overwrite)?;
     }
     Ok(Some(journal))
+}
+
+/// Whether a change of the target was interrupted.
+fn was_interrupted(target: &Target) -> anyhow::Result<bool> {
+    Ok(journal::list(&target.root)?.iter().any(|record| record.state == journal::State::Open))
+}
+
+/// Makes a disk writable once its change is confirmed, and opens the journal.
+///
+/// # Errors
+/// The disk must not be written to, or another change runs.
+pub(super) fn open_for_writing(target: &Target, journal: &Journal<'_>) -> anyhow::Result<()> {
+    if let Some(disk) = target.disk() {
+        disk.make_writable().map_err(trouble::no_disk)?;
+    }
+    journal.take_turn(Turn::Now).map_err(trouble::no_journal)
 }
 
 /// Shows a plan, asks, applies, verifies. Without a journal it only shows.
@@ -179,6 +210,7 @@ pub(super) fn carry_out(
         }
     }
     let interrupt = Interrupt::on_signals()?;
+    open_for_writing(target, journal)?;
     let applied = match prepared.apply(target, journal, &interrupt) {
         Ok(applied) => applied,
         Err(error) => return report.failed(error),

@@ -5,6 +5,7 @@ use std::io;
 use serde::Serialize;
 
 use crate::check::{Finding, Status, Strictness, Summary, Verdict};
+use crate::disk;
 use crate::facts::agents::Kind;
 use crate::facts::identity;
 use crate::facts::os::Family;
@@ -39,6 +40,8 @@ pub(super) struct TargetFacts {
     os: OsFacts,
     rescue: bool,
     agent: AgentFacts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<disk::Facts>,
 }
 
 #[derive(Debug, Serialize)]
@@ -71,9 +74,16 @@ impl TargetFacts {
         let os = target.os();
         let agent = target.agents().all.first();
         Self {
-            mode: if target.is_live() { "live" } else { "root" },
-            path: target.root.path().display().to_string(),
-            rescue: hostname.as_deref().is_some_and(identity::is_rescue_name),
+            mode: match target.disk() {
+                Some(_) => "disk",
+                None if target.is_live() => "live",
+                None => "root",
+            },
+            path: match target.disk() {
+                Some(disk) => disk.facts().path.clone(),
+                None => target.root.path().display().to_string(),
+            },
+            rescue: identity::is_rescue(&target.root, target.is_live(), hostname.as_deref()),
             hostname,
             os: OsFacts {
                 id: os.id.clone(),
@@ -85,6 +95,7 @@ impl TargetFacts {
                 kind: agent.map(|agent| agent.kind),
                 version: agent.and_then(|agent| agent.version.clone()),
             },
+            disk: target.disk().map(|disk| disk.facts().clone()),
         }
     }
 
@@ -95,11 +106,16 @@ impl TargetFacts {
 
     /// Returns the option that names this target, with a blank behind it; nothing for the running system.
     pub(super) fn root_option(&self) -> String {
-        if self.is_live() { String::new() } else { format!("--root {} ", self.path) }
+        match self.mode {
+            "live" => String::new(),
+            mode => format!("--{mode} {} ", self.path),
+        }
     }
 
     fn words(&self) -> String {
-        let place = if self.mode == "live" { "live" } else { &self.path };
+        let system = self.disk.as_ref().and_then(disk::Facts::system);
+        let volume = system.map_or(String::new(), |volume| format!(" {}", volume.name));
+        let place = if self.is_live() { "live".to_owned() } else { format!("{}{volume}", self.path) };
         let rescue = if self.rescue { "  rescue mode" } else { "" };
         format!("{}  {}  {place}{rescue}", self.hostname.as_deref().unwrap_or("no host name"), self.os.name)
     }

@@ -4,17 +4,16 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 
 use super::change::{self, Consent, Request};
 use super::diagnosis::{self, Diagnosis};
+use super::mending::{self, Mending};
 use super::trouble::{self, Trouble};
 use super::verification::Broken;
 use super::{Global, say};
-use crate::check::{self, Check, Finding, Limits, Selection, Status, Strictness, Topic};
-use crate::plan::Plan;
+use crate::check::{self, Finding, Limits, Selection, Status, Strictness, Topic};
 use crate::report::{Exit, Report, nagios};
 use crate::session;
 use crate::target::Target;
@@ -23,7 +22,8 @@ use crate::ui::{Ui, Volume};
 const EXAMPLES: &str = "\
 Examples:
   novactl doctor                       this server
-  novactl doctor --root /mnt/rescue    a sick server's disk, in rescue mode
+  novactl doctor --disk /dev/xvdb      a sick server's disk, in rescue mode
+  novactl doctor --disk web01.vhd      an image; --root DIR: a mounted disk
   novactl doctor --only agent-enabled,agent-running
   novactl doctor --format nagios --no-probe    for a monitoring system
   novactl doctor -v                    also what is in order, and why a check
@@ -86,27 +86,7 @@ impl Doctor {
     /// Makes one plan of the fixes of what was found, and looks again at the same checks when it is made.
     fn mend(&self, global: &Global, target: &Target, findings: Vec<Finding>) -> anyhow::Result<ExitCode> {
         let journal = change::begin(global, target, &self.consent)?;
-        let fires = |check: &&Check| {
-            check.fix.is_some() && findings.iter().any(|f| f.id == check.id && f.status >= Status::Warn)
-        };
-        let mut plan = Plan { verb: "fix", title: "fix what doctor found".to_owned(), ..Plan::default() };
-        let mut ids: Vec<String> = Vec::new();
-        let mut left: Vec<String> = Vec::new();
-        for check in check::all().filter(fires) {
-            match with_fix(&plan, check, target) {
-                Ok(merged) => {
-                    plan = merged;
-                    ids.push(check.id.to_owned());
-                }
-                Err(e) => left.push(format!("{}: {e:#}", check.id)),
-            }
-        }
-        let by_hand = |f: &&Finding| f.status == Status::Fail && !ids.iter().any(|id| id == f.id);
-        for finding in findings.iter().filter(by_hand) {
-            if !left.iter().any(|line| line.starts_with(&format!("{}: ", finding.id))) {
-                left.push(change::left_over(finding));
-            }
-        }
+        let Mending { plan, ids, left } = mending::of(target, &findings, "fix", "fix what doctor found");
         // a session that a new network could cut off gets its old one back
         let acts = target.is_live() && !(plan.steps.is_empty() && plan.activate.is_empty());
         let revert_after =
@@ -138,8 +118,12 @@ impl Doctor {
     }
 
     fn selection(&self) -> anyhow::Result<Selection> {
-        let mut selection =
-            Selection { only: self.only.clone(), skip: self.skip.clone(), topics: self.topic.clone() };
+        let mut selection = Selection {
+            only: self.only.clone(),
+            skip: self.skip.clone(),
+            topics: self.topic.clone(),
+            ..Selection::default()
+        };
         if let Some(id) = selection.stranger() {
             return Err(trouble::no_such_check(id));
         }
@@ -148,20 +132,6 @@ impl Doctor {
         }
         Ok(selection)
     }
-}
-
-/// Returns the plan with a check's fix in it.
-///
-/// # Errors
-/// Only hands can mend it, or it changes a file that another fix changes: then the next run can.
-fn with_fix(plan: &Plan, check: &Check, target: &Target) -> anyhow::Result<Plan> {
-    let fix = check.fix.context("it has to be mended by hand")?(target)?;
-    if fix.files.is_empty() && fix.steps.is_empty() {
-        bail!("it has to be mended by hand");
-    }
-    let mut merged = plan.clone();
-    merged.merge(fix).context("run doctor --fix once more for it")?;
-    Ok(merged)
 }
 
 #[derive(Serialize)]

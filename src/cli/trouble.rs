@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::check;
+use crate::disk::Refused;
 use crate::report::Exit;
 
 /// Why a command was not done, and the next step.
@@ -56,6 +57,25 @@ pub(super) fn no_journal(error: anyhow::Error) -> anyhow::Error {
         "run it as root"
     };
     Trouble::new(format!("{error:#}"), hint, Exit::CannotJudge).into()
+}
+
+/// A disk that cannot be looked at, or must not be written to.
+pub(super) fn no_disk(error: anyhow::Error) -> anyhow::Error {
+    let hint = match error.downcast_ref::<Refused>() {
+        Some(refused) => refused.hint.clone(),
+        None => "lsblk and blkid show the disks of this machine and what is on them".to_owned(),
+    };
+    Trouble::new(format!("{error:#}"), hint, Exit::CannotJudge).into()
+}
+
+/// A disk that was changed and could not be put down.
+pub(super) fn not_put_down(error: anyhow::Error, is_interrupted: bool) -> anyhow::Error {
+    let hint = match error.downcast_ref::<Refused>() {
+        Some(refused) => refused.hint.clone(),
+        None => "run the command again".to_owned(),
+    };
+    let exit = if is_interrupted { Exit::Interrupted } else { Exit::ChangeFailed };
+    Trouble::new(format!("{error:#}"), hint, exit).into()
 }
 
 /// A root that cannot be looked at.

@@ -10,8 +10,9 @@ use super::change::{self, ChangeReport, Consent, Request};
 use super::trouble::Trouble;
 use super::verification::Broken;
 use super::{Global, say};
+use crate::check::{Finding, Topic};
 use crate::plan::journal::{self, Journal, Record, State, Turn};
-use crate::plan::{self, Edits};
+use crate::plan::{self, Discard, Edits};
 use crate::report::{Exit, Report, nagios};
 use crate::revert;
 use crate::root::Root;
@@ -25,6 +26,7 @@ Examples:
   novactl undo 20261121T231500Z-reset-network
   novactl undo --keep               keep a change that would revert by itself
   novactl undo --root /mnt/rescue   on a mounted disk
+  novactl undo --disk /dev/xvdb     on a disk that is not mounted
 
 Files come back byte for byte, with mode, owner, time and extended attributes.";
 
@@ -70,7 +72,10 @@ impl Undo {
             return keep(global, journal, record);
         }
         let edits = if self.force { Edits::Overwrite } else { Edits::Refuse };
-        say(global, &take_back(global, &target, &self.consent, journal.as_ref(), record, edits)?)
+        let report = take_back(global, &target, &self.consent, journal.as_ref(), record, edits)?;
+        // a disk cannot be put down while its journal is open
+        drop(journal);
+        say(global, &report)
     }
 
     fn take_back_unless_kept(
@@ -129,17 +134,32 @@ pub(super) fn take_back(
         plan: plan::undo(&target.root, &record, edits)?,
         verify: &|_| Vec::new(),
         broken: Broken::default(),
-        findings: Vec::new(),
+        findings: gone_for_good(&record),
         interfaces: None,
         revert_after: None,
         left: Vec::new(),
     };
     let report = change::carry_out(global, target, consent, journal, request)?;
     if let (Some(journal), Exit::Ok) = (journal, report.exit()) {
+        change::open_for_writing(target, journal)?;
         plan::remove_made_dirs(&target.root, &record)?;
         journal.save(&Record { state: State::Undone, revert_at: None, ..record })?;
     }
     Ok(report)
+}
+
+/// What the change discarded, which nobody can bring back.
+fn gone_for_good(record: &Record) -> Vec<Finding> {
+    let size: u64 = record.discarded.iter().map(|discard| discard.size).sum();
+    if record.discarded.is_empty() {
+        return Vec::new();
+    }
+    let title = format!("{} files, {} KiB, were not kept in the journal", record.discarded.len(), size >> 10);
+    let finding = Finding::note(title).because("they stay as they are: logs and caches, as was said before");
+    let seen = |finding: Finding, discard: &Discard| {
+        finding.seen(format!("/{}", discard.path), format!("{} bytes", discard.size))
+    };
+    vec![record.discarded.iter().fold(finding, seen).of("undo", Topic::Image)]
 }
 
 fn keep(global: &Global, journal: Option<Journal<'_>>, record: Record) -> anyhow::Result<ExitCode> {

@@ -107,6 +107,7 @@ impl InjectFile {
             files: vec![FileChange::Write { path, body: self.body.clone(), mode, secret: Secrecy::Secret }],
             activate: Vec::new(),
             steps: Vec::new(),
+            ..Plan::default()
         })
     }
 }

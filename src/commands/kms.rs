@@ -162,6 +162,7 @@ fn plan(files: Vec<FileChange>) -> Plan {
         files,
         activate: Vec::new(),
         steps: Vec::new(),
+        ..Plan::default()
     }
 }
 

@@ -68,6 +68,7 @@ impl ResetNetwork {
                 .with_context(|| format!("writing for {}", backend.name()))?,
             activate: if target.is_live() { backend.activate(&intent, target) } else { Vec::new() },
             steps: Vec::new(),
+            ..Plan::default()
         };
         if target.is_live() {
             plan.steps = Live::look()?.steps_to(&intent, &Running { root: &target.root, links: &links });

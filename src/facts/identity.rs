@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::disk;
 use crate::root::Root;
 
 /// The name under which a rescue server runs is the customer's with this in front (nova, `virt/xenapi/vmops.py`).
@@ -33,11 +34,24 @@ pub fn is_rescue_name(hostname: &str) -> bool {
     hostname.get(..RESCUE_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESCUE_PREFIX))
 }
 
+/// Whether the running system is a rescue server: by its name, or because another disk is attached that is larger than
+/// its own root and was the root of a server.
+pub fn is_rescue(root: &Root, live: bool, hostname: Option<&str>) -> bool {
+    if hostname.is_some_and(is_rescue_name) {
+        return true;
+    }
+    let Some(own) = root.space("/").ok().filter(|_| live) else { return false };
+    let larger = |disk: &IdleDisk| disk.size > own.total && disk::was_a_root(&disk.device);
+    idle_disks(root).is_ok_and(|disks| disks.iter().any(larger))
+}
+
 /// A partition or whole disk that is attached and not in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct IdleDisk {
     /// Device, such as `/dev/xvdb1`.
     pub device: String,
+    /// The disk that it is on, such as `/dev/xvdb`.
+    pub disk: String,
     /// Size in bytes.
     pub size: u64,
 }
@@ -66,6 +80,7 @@ pub fn idle_disks(root: &Root) -> anyhow::Result<Vec<IdleDisk>> {
         if in_use(&base) || paths.iter().any(in_use) {
             continue;
         }
+        let whole = format!("/dev/{}", disk.name.replace('!', "/"));
         let candidates =
             if parts.is_empty() { vec![(disk.name, base)] } else { parts.into_iter().zip(paths).collect() };
         for (name, path) in candidates {
@@ -75,6 +90,7 @@ pub fn idle_disks(root: &Root) -> anyhow::Result<Vec<IdleDisk>> {
             if let Some(sectors @ 1..) = sectors {
                 idle.push(IdleDisk {
                     device: format!("/dev/{}", name.replace('!', "/")),
+                    disk: whole.clone(),
                     size: sectors * 512,
                 });
             }

@@ -14,7 +14,8 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::links::Kind;
-use super::{Mac, containers, eni, glob, ifcfg, keyfile, netplan, networkd, openvpn, wireguard};
+use super::{Mac, containers, eni, ifcfg, keyfile, netplan, networkd, openvpn, wireguard};
+use crate::glob;
 use crate::root::Root;
 
 /// The most files that are read in all: configuration has dozens, a hostile tree can have millions.

@@ -16,16 +16,22 @@ const LABELS: [&str; 2] = ["config-2", "CONFIG-2"];
 /// # Errors
 /// There is no config drive, it cannot be mounted, or it has no network data.
 pub fn read(target: &Target) -> Result<HostNetwork> {
+    look(target, from::config_drive)?.context("no config drive: no disk has the label config-2")
+}
+
+/// Looks at the files of the running server's config drive; `None` where no disk is one.
+///
+/// # Errors
+/// It cannot be mounted, or `looked` fails.
+pub fn look<T>(target: &Target, looked: impl FnOnce(&Root) -> Result<T>) -> Result<Option<T>> {
     if let Some(place) = mounted(target)? {
-        return from::config_drive(&Root::open(place.as_ref())?);
+        return looked(&Root::open(place.as_ref())?).map(Some);
     }
     let device =
         LABELS.iter().map(|label| format!("dev/disk/by-label/{label}")).find(|path| target.root.exists(path));
-    let Some(device) = device else {
-        bail!("no config drive: no disk has the label config-2");
-    };
+    let Some(device) = device else { return Ok(None) };
     let mount = Mount::read_only(&format!("/{device}"))?;
-    from::config_drive(&Root::open(mount.place.path())?)
+    looked(&Root::open(mount.place.path())?).map(Some)
 }
 
 /// Returns where it is mounted already, as cloud-init and others do.

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use super::configured::{Match, Planned, Scan, Seen};
-use super::glob;
 use super::links::Kind;
+use crate::glob;
 
 pub(super) const MAIN: &str = "etc/network/interfaces";
 /// How deep files source each other.

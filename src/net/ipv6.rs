@@ -15,6 +15,7 @@ use crate::root::Root;
 use kernel::Protocol;
 pub(crate) use kernel::boot_lines;
 use sysctl::Sysctl;
+pub(crate) use sysctl::files as sysctl_files;
 
 /// The smallest packet that IPv6 works with (RFC 8200, section 5): below it the kernel takes IPv6 off a link.
 const MTU_MIN: u32 = 1280;

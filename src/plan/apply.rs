@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::accounts;
 use super::journal::{self, FileRecord, Journal, NodeRecord, Record, State};
-use super::{FileChange, LiveStep, Plan, Prepared};
+use super::{FileChange, Leaves, LiveStep, Plan, Prepared};
 use crate::exec::{self, Cmd};
 use crate::root::{Node, Root};
 use crate::target::Target;
@@ -158,6 +158,7 @@ impl Prepared {
             made_dirs,
             activate: self.activate.clone(),
             steps: self.steps.clone(),
+            discarded: self.discards.clone(),
             revert_at: None,
             request: self.request.clone(),
         })
@@ -200,6 +201,13 @@ impl Applied<'_> {
         self.record.state = State::Done;
         self.record.revert_at = revert_at;
         self.journal.save(&self.record)?;
+        // last of all: nothing brings these back
+        for discard in &self.record.discarded {
+            match discard.leaves {
+                Leaves::Nothing => drop(self.journal.root().put(&discard.path, &Node::Absent)?),
+                Leaves::Empty => self.journal.root().empty(&discard.path)?,
+            }
+        }
         self.journal.prune()?;
         Ok(self.record)
     }
@@ -257,6 +265,7 @@ pub fn undo(root: &Root, record: &Record, edits: Edits) -> Result<Plan> {
         files,
         activate: record.activate.clone(),
         steps: record.steps.iter().rev().filter_map(back).collect(),
+        discards: Vec::new(),
     })
 }
 

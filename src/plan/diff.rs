@@ -3,7 +3,7 @@
 use serde::Serialize;
 use similar::TextDiff;
 
-use super::Secrecy;
+use super::{Discard, Leaves, Secrecy};
 use crate::root::Node;
 
 /// What a plan would do.
@@ -41,6 +41,15 @@ impl Change {
             Secrecy::Open => diff(&path, before, after),
         };
         Self { path, action, diff, secret: secrecy == Secrecy::Secret }
+    }
+
+    pub(super) fn of_discard(discard: &Discard) -> Self {
+        let action = match discard.leaves {
+            Leaves::Nothing => "remove",
+            Leaves::Empty => "write",
+        };
+        let diff = format!("({} bytes, not kept in the journal)\n", discard.size);
+        Self { path: format!("/{}", discard.path), action, diff, secret: true }
     }
 }
 

@@ -5,6 +5,7 @@
 //! change that was interrupted, and is taken back. Everything is 0700 and 0600: an original can be /etc/shadow.
 
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
@@ -12,7 +13,7 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{LiveStep, Secrecy};
+use super::{Discard, LiveStep, Secrecy};
 use crate::date::Date;
 use crate::exec::Cmd;
 use crate::root::{FileNode, Node, Root};
@@ -46,6 +47,9 @@ pub struct Record {
     pub activate: Vec<Cmd>,
     /// Changes of the running system.
     pub steps: Vec<LiveStep>,
+    /// Files that went for good.
+    #[serde(default)]
+    pub discarded: Vec<Discard>,
     /// When it takes itself back unless it is kept, in seconds since 1970.
     pub revert_at: Option<u64>,
     /// The host's request that asked for it; none when a person did.
@@ -128,7 +132,7 @@ impl Turn {
 #[derive(Debug)]
 pub struct Journal<'r> {
     root: &'r Root,
-    _lock: OwnedFd,
+    lock: OnceLock<OwnedFd>,
 }
 
 impl<'r> Journal<'r> {
@@ -137,11 +141,32 @@ impl<'r> Journal<'r> {
     /// # Errors
     /// Another novactl changes this target just now, or the journal cannot be written.
     pub fn open(root: &'r Root, turn: Turn) -> Result<Self> {
-        root.make_dir(HOME, 0o700)?;
-        root.make_dir(DIR, 0o700)?;
-        let lock = root.open_lock(LOCK)?;
+        let journal = Self::later(root);
+        journal.take_turn(turn)?;
+        Ok(journal)
+    }
+
+    /// Returns the journal of a tree that cannot be written yet: [`Journal::take_turn`] opens it.
+    pub fn later(root: &'r Root) -> Self {
+        Self { root, lock: OnceLock::new() }
+    }
+
+    /// Opens the journal for a change, unless it is open.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn take_turn(&self, turn: Turn) -> Result<()> {
+        if self.lock.get().is_some() {
+            return Ok(());
+        }
+        self.root.make_dir(HOME, 0o700)?;
+        self.root.make_dir(DIR, 0o700)?;
+        let lock = self.root.open_lock(LOCK)?;
         match rustix::fs::flock(&lock, turn.operation()) {
-            Ok(()) => Ok(Self { root, _lock: lock }),
+            Ok(()) => {
+                self.lock.get_or_init(|| lock);
+                Ok(())
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 bail!("another novactl changes this system just now: wait until it has ended, then try again")
             }

@@ -107,6 +107,31 @@ fn undo_brings_back_content_mode_time_links_and_directories() {
 }
 
 #[test]
+fn what_is_discarded_goes_last_and_only_when_the_change_is_kept() {
+    let guest = Guest::new();
+    let before = guest.picture();
+    let discard = |path: &str, leaves| Discard { path: path.to_owned(), size: 8, leaves };
+    let discards = vec![discard("etc/gone", Leaves::Nothing), discard("etc/old", Leaves::Empty)];
+    let files = vec![FileChange::write("etc/new", "fresh\n")];
+    let plan = Plan { verb: "test", files, discards, ..Plan::default() };
+    let journal = Journal::open(&guest.target.root, Turn::Now).unwrap();
+    let applied = guest.prepared(plan.clone()).apply(&guest.target, &journal, &quiet()).unwrap();
+    assert!(guest.dir.path().join("etc/gone").exists(), "not before it is kept");
+    applied.take_back(anyhow!("it did not verify"));
+    assert_eq!(
+        guest.picture().into_iter().filter(|line| line.starts_with("etc")).collect::<Vec<_>>(),
+        before,
+        "nothing is lost when it is taken back"
+    );
+    let applied = guest.prepared(plan).apply(&guest.target, &journal, &quiet()).unwrap();
+    let record = applied.keep(None).unwrap();
+    assert!(!guest.dir.path().join("etc/gone").exists());
+    let Node::File(old) = guest.target.root.node("etc/old").unwrap() else { panic!("no file") };
+    assert_eq!((old.body, old.mode), (Vec::new(), 0o640));
+    assert_eq!(record.discarded.len(), 2);
+}
+
+#[test]
 fn a_plan_that_was_applied_is_empty_the_second_time() {
     let guest = Guest::new();
     let journal = Journal::open(&guest.target.root, Turn::Now).unwrap();

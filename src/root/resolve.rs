@@ -29,7 +29,7 @@ impl Root {
     pub(super) fn open_at(&self, path: &str, flags: OFlags) -> rustix::io::Result<Option<OwnedFd>> {
         let flags = flags | OFlags::CLOEXEC;
         let opened = match self.resolver {
-            Resolver::Plain => rustix::fs::openat(&self.dir, relative(path), flags, Mode::empty()),
+            Resolver::Plain => rustix::fs::openat(&*self.dir()?, relative(path), flags, Mode::empty()),
             Resolver::Kernel => self.open_in_root(path, flags),
             Resolver::Walk => {
                 return Ok(self.walk(path, flags)?.map(|(fd, _)| fd));
@@ -46,14 +46,15 @@ impl Root {
     fn open_in_root(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let path = relative(path);
+        let dir = self.dir()?;
         // EAGAIN: a rename elsewhere on the machine raced with `..`; openat2(2) asks to try again
         for _ in 0..16 {
-            match rustix::fs::openat2(&self.dir, path, flags, Mode::empty(), resolve) {
+            match rustix::fs::openat2(&*dir, path, flags, Mode::empty(), resolve) {
                 Err(Errno::AGAIN) => {}
                 done => return done,
             }
         }
-        rustix::fs::openat2(&self.dir, path, flags, Mode::empty(), resolve)
+        rustix::fs::openat2(&*dir, path, flags, Mode::empty(), resolve)
     }
 
     /// Hides what is not the target's: a procfs or sysfs of the running kernel bound into an offline tree.
@@ -87,6 +88,7 @@ impl Root {
     /// Resolves a path component by component and opens it with `flags`. The directories passed are kept open, so
     /// `..` is the directory that was really passed, whatever is renamed meanwhile, and never leads above the root.
     pub(super) fn walk(&self, path: &str, flags: OFlags) -> rustix::io::Result<Option<Walked>> {
+        let root = self.dir()?;
         let step = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut ahead: VecDeque<Vec<u8>> = components(path.as_bytes()).map(<[u8]>::to_vec).collect();
         let mut behind: Vec<(OwnedFd, Vec<u8>)> = Vec::new();
@@ -100,7 +102,7 @@ impl Root {
                 }
                 _ => {}
             }
-            let here = behind.last().map_or(self.dir.as_fd(), |(fd, _)| fd.as_fd());
+            let here = behind.last().map_or(root.as_fd(), |(fd, _)| fd.as_fd());
             let fd = match rustix::fs::openat(here, OsStr::from_bytes(&name), step, Mode::empty()) {
                 Ok(fd) => fd,
                 Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
@@ -127,7 +129,7 @@ impl Root {
             behind.push((fd, name));
         }
         let here: BorrowedFd<'_> = match behind.len() {
-            0 | 1 => self.dir.as_fd(),
+            0 | 1 => root.as_fd(),
             n => behind[n - 2].0.as_fd(),
         };
         let name = behind.last().map_or(OsStr::new("."), |(_, name)| OsStr::from_bytes(name));

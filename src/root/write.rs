@@ -139,6 +139,23 @@ impl Root {
         Ok(made)
     }
 
+    /// Takes a file's content away and leaves the file; of any size. A link is not followed.
+    ///
+    /// # Errors
+    /// It is no regular file, or cannot be written.
+    pub fn empty(&self, path: &str) -> Result<()> {
+        let doing = || format!("emptying {path}");
+        if self.lstat_opt(path)?.is_none_or(|stat| stat.kind != Kind::File) {
+            bail!("emptying {path}: not a regular file");
+        }
+        self.refuse_immutable(path).with_context(doing)?;
+        let (parent, name) = self.parent_of(path).with_context(doing)?.with_context(doing)?;
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&parent, name, flags, Mode::empty()).with_context(doing)?;
+        rustix::fs::ftruncate(&fd, 0).with_context(doing)?;
+        rustix::fs::fsync(&fd).with_context(doing)
+    }
+
     /// Removes what an interrupted [`Root::put`] left beside a path.
     ///
     /// # Errors

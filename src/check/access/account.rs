@@ -77,18 +77,13 @@ fn locked(target: &Target, account: &Account) -> Option<Finding> {
                 .about("lock")
                 .by(&["usermod", "-U", USER]),
         ),
-        Password::Never if is_image => {
-            Some(Finding::note("root has no password yet: the agent sets it").about("lock"))
-        }
+        // no lock: `passwd`, and so the agent, writes a hash over it
         Password::Never => Some(
-            closed(
-                "root has no password that could be typed",
-                &account.source,
-                "the password field is no hash",
-            )
-            .mend("set one")
-            .about("lock")
-            .by(&["novactl", "set-password", USER]),
+            Finding::note("root has no password: the agent sets one when the host asks")
+                .seen(&account.source, "the password field is no hash")
+                .about("lock")
+                .mend("to log in with one before that, set it")
+                .by(&["novactl", "set-password", USER]),
         ),
     }
 }

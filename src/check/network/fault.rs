@@ -115,7 +115,7 @@ fn changes(root: &Root, path: &str, edits: &[Edit]) -> Result<Vec<FileChange>> {
         }]);
     }
     // lines at the end of nothing make a new file
-    let is_new = edits.iter().all(|edit| matches!(edit, Edit::Append { .. }));
+    let is_new = edits.iter().all(|edit| matches!(edit, Edit::Append { .. } | Edit::Mode { .. }));
     let body = match root.read_opt(path)? {
         None if is_new => Vec::new(),
         Some(body) => body,

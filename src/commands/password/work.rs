@@ -275,6 +275,7 @@ impl<'w> Work<'w> {
                 Vec::new()
             },
             steps: Vec::new(),
+            ..Plan::default()
         };
         Ok(Proposal { plan, findings: self.findings, left })
     }

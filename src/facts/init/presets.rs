@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
+use crate::glob;
 use crate::root::Root;
 
 const DIRS: [&str; 4] = [
@@ -34,38 +35,12 @@ pub(super) fn rule_for(root: &Root, unit: &str) -> Result<Option<String>> {
         for (number, line) in text.lines().enumerate() {
             let mut words = line.split_whitespace();
             let Some(verb @ ("enable" | "disable")) = words.next() else { continue };
-            if words.next().is_some_and(|pattern| matches(pattern, unit)) {
+            if words.next().is_some_and(|pattern| glob::matches(pattern, unit)) {
                 return Ok(Some(format!("{path}:{} says {verb}", number + 1)));
             }
         }
     }
     Ok(None)
-}
-
-/// Whether a pattern with `*` and `?` matches a whole name. Sets in brackets, which no preset uses, match nothing.
-fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p + 1, n));
-                p += 1;
-            }
-            Some(&c) if c == b'?' || c == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => {
-                let Some((after, from)) = star else { return false };
-                p = after;
-                n = from + 1;
-                star = Some((after, from + 1));
-            }
-        }
-    }
-    pattern[p..].iter().all(|&c| c == b'*')
 }
 
 #[cfg(test)]
@@ -85,7 +60,7 @@ mod tests {
             ("", "a", false),
             ("*?", "", false),
         ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+            assert_eq!(glob::matches(pattern, name), expected, "{pattern} {name}");
         }
     }
 

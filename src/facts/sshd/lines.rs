@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, bail};
 
 use super::criteria::Criteria;
-use crate::net::glob;
+use crate::glob;
 use crate::root::Root;
 
 /// How deep files include each other (servconf.c, `SERVCONF_MAX_DEPTH`).

@@ -11,14 +11,15 @@ use std::time::Duration;
 use anyhow::Result;
 use ipnet::IpNet;
 
+use super::super::Mac;
 use super::super::configured::Scan;
 use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent};
 use super::super::networkd::{Unit, units_of};
-use super::super::{Mac, glob};
 use super::reading::{Reach, Reading};
 use super::{Backend, Claim, Strength, file_stem, netplan, resolv};
 use crate::exec::Cmd;
 use crate::facts::init::Enabled;
+use crate::glob;
 use crate::plan::FileChange;
 use crate::root::Root;
 use crate::target::Target;

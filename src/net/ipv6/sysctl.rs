@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::glob;
 use crate::net::configured::Seen;
-use crate::net::glob;
 use crate::root::Root;
 
 /// From the weakest to the strongest.
@@ -64,7 +64,7 @@ impl Sysctl {
     }
 }
 
-fn files(root: &Root) -> Vec<String> {
+pub(crate) fn files(root: &Root) -> Vec<String> {
     const MAIN: &str = "etc/sysctl.conf";
     let mut files = BTreeMap::new();
     for dir in DIRS {

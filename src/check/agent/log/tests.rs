@@ -200,7 +200,10 @@ fn the_log_of_the_agent_before_is_not_held_against_novactl() {
 
 #[test]
 fn a_large_log_and_a_full_disk_warn() {
-    let space = |free: u64, total: u64| Some(Space { free: free << 20, total: total << 20 });
+    let space = |free: u64, total: u64| {
+        let (free, total) = (free << 20, total << 20);
+        Some(Space { free, free_for_root: free, total, inodes: None })
+    };
     let cases = [
         (101 << 20, space(9000, 20_000), vec![Status::Warn]),
         (10 << 30, None, vec![Status::Warn]),

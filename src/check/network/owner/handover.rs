@@ -4,8 +4,9 @@ use anyhow::Result;
 
 use super::Nic;
 use crate::check::network::network_manager;
+use crate::glob;
 use crate::net::configured::Scan;
-use crate::net::{assignments, glob, ifcfg, ini, netplan, yaml};
+use crate::net::{assignments, ifcfg, ini, netplan, yaml};
 use crate::target::Target;
 
 /// What says that NetworkManager leaves NICs alone, or that others do.

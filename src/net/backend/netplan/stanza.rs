@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use super::super::super::configured::Scan;
 use super::super::super::intent::Nic;
 use super::super::super::yaml::{self, Node};
-use super::super::super::{Mac, glob, netplan};
+use super::super::super::{Mac, netplan};
 use super::super::reading::{Reach, Reading};
+use crate::glob;
 use crate::root::Root;
 
 /// The section that NICs are in.

@@ -1,0 +1,303 @@
+//! `novactl fix-image`: make a system ready for an image of it.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use serde::Serialize;
+
+use super::change::{self, Consent, Request};
+use super::diagnosis;
+use super::mending::{self, Mending};
+use super::trouble::{self, Trouble};
+use super::verification::Broken;
+use super::{Global, say};
+use crate::check::metadata::{self, Image, Who};
+use crate::check::{self, Finding, Limits, Occasion, Selection, Status, Topic};
+use crate::image::generalize::{self, STEPS, Step};
+use crate::image::{hand_over, labels};
+use crate::plan::Plan;
+use crate::report::{Exit, Report, nagios};
+use crate::root::Root;
+use crate::session;
+use crate::target::Target;
+use crate::ui::Ui;
+
+/// The largest description of an image, in bytes.
+const METADATA_MAX: u64 = 1 << 20;
+
+const EXAMPLES: &str = "\
+Examples:
+  novactl fix-image --dry-run          what would change on this server
+  novactl fix-image                    right before its image is taken
+  novactl fix-image --root /mnt --generalize
+                                       a mounted disk: also what must not be
+                                       cloned
+  novactl fix-image --root /mnt --generalize --skip logs,history
+  novactl fix-image --root /mnt --cloud-init    for cloud-init, not the agent
+  openstack image show -f json IMAGE | novactl fix-image --dry-run --metadata -
+
+On a running server, steps that would harm it are left out and named. Large
+logs and caches are not kept in the journal: the plan says which. When the
+image is taken, novactl undo gives the server back what it had.";
+
+/// Options of `fix-image`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct FixImage {
+    /// Prepare the image for cloud-init instead of the agent
+    #[arg(long)]
+    cloud_init: bool,
+    /// Check the image's properties: JSON of the image API; - reads stdin
+    #[arg(long, value_name = "FILE")]
+    metadata: Option<PathBuf>,
+    /// Remove what must not be cloned: machine id, host keys, logs, ...
+    #[arg(long)]
+    generalize: bool,
+    /// List the steps of --generalize and do nothing
+    #[arg(long)]
+    list_steps: bool,
+    /// Only these checks and steps
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Leave these checks and steps out
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    skip: Vec<String>,
+    /// How far it may go.
+    #[command(flatten)]
+    consent: Consent,
+}
+
+impl FixImage {
+    pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
+        if self.list_steps {
+            return say(global, &StepList::of_all());
+        }
+        let image = self.metadata.as_deref().map(described).transpose()?;
+        let target = Arc::new(global.target()?);
+        let selection = self.selection(&target)?;
+        let journal = change::begin(global, &target, &self.consent)?;
+        let mut findings = match &selection {
+            Some(selection) => check::run(&target, selection, Limits::default()),
+            None => Vec::new(),
+        };
+        self.judge_for_cloud_init(&mut findings);
+        if let Some(image) = &image {
+            findings.retain(|finding| finding.id != "image-metadata");
+            findings.extend(image.judge(&target, self.who()));
+        } else if self.cloud_init {
+            findings.push(metadata::for_cloud_init());
+        }
+        let title = "make the system ready for an image";
+        let Mending { mut plan, ids, mut left } = mending::of(&target, &findings, "fix-image", title);
+        let steps = self.steps(&target, &mut findings);
+        for (name, planned) in self.further(&target, &steps) {
+            let mut merged = plan.clone();
+            match planned.and_then(|planned| merged.merge(planned)) {
+                Ok(()) => plan = merged,
+                Err(e) => left.push(format!("{name}: {e:#}")),
+            }
+        }
+        plan = labels::label(&target, plan)?;
+        let acts = target.is_live() && !(plan.steps.is_empty() && plan.activate.is_empty());
+        let revert_after =
+            (acts && session::ssh_address(&target.root).is_some()).then_some(change::REVERT_AFTER);
+        let verify = |_: &Target| match global.target() {
+            // what was known of the target before the change is not true any more
+            Ok(target) => self.verify(Arc::new(target), &ids, &steps),
+            Err(e) => vec![Finding::fail(format!("{e:#}"))],
+        };
+        let matters = |finding: &Finding| {
+            let is_said =
+                matches!(finding.id, "image-metadata" | "generalize") && finding.status == Status::Note;
+            diagnosis::matters(finding) || is_said
+        };
+        let request = Request {
+            plan,
+            verify: &verify,
+            broken: Broken::of(&findings),
+            findings: findings.into_iter().filter(matters).collect(),
+            interfaces: None,
+            revert_after,
+            left,
+        };
+        let mut report = change::carry_out(global, &target, &self.consent, journal.as_ref(), request)?;
+        drop(journal);
+        if !self.consent.yes {
+            change::ask_to_keep(&target, &mut report)?;
+        }
+        say(global, &report)
+    }
+
+    fn who(&self) -> Who {
+        if self.cloud_init { Who::CloudInit } else { Who::Agent }
+    }
+
+    /// Returns which checks are made; `None` when only steps were named.
+    ///
+    /// # Errors
+    /// A name is neither a check nor a step.
+    fn selection(&self, target: &Target) -> anyhow::Result<Option<Selection>> {
+        let is_check = |name: &&String| check::every().any(|check| check.id == **name);
+        let is_step = |name: &String| STEPS.iter().any(|step| step.name == *name);
+        if let Some(name) = self.only.iter().chain(&self.skip).find(|name| !is_check(name) && !is_step(name))
+        {
+            return Err(trouble::no_such_check(name));
+        }
+        let only: Vec<String> = self.only.iter().filter(is_check).cloned().collect();
+        if only.is_empty() && !self.only.is_empty() {
+            return Ok(None);
+        }
+        let mut skip: Vec<String> = self.skip.iter().filter(is_check).cloned().collect();
+        let goes_without_network =
+            STEPS.iter().any(|step| step.name == "network" && self.is_taken(step, target));
+        // what asks for the opposite of what is wanted
+        let against = |check: &&'static check::Check| {
+            let for_the_agent = check.topic == Topic::Agent
+                || matches!(check.id, "cloud-init-network" | "golden-image" | "xentools-before-agent");
+            self.cloud_init && for_the_agent || goes_without_network && check.topic == Topic::Network
+        };
+        skip.extend(check::every().filter(against).map(|check| check.id.to_owned()));
+        // it waits for an answer of the agent, which is no part of an image
+        skip.push("agent-answers".to_owned());
+        Ok(Some(Selection { occasion: Occasion::Image, only, skip, topics: Vec::new() }))
+    }
+
+    /// Whether a step is wanted, and does no harm.
+    fn is_taken(&self, step: &Step, target: &Target) -> bool {
+        self.takes(step.name) && !(target.is_live() && step.harms.is_some())
+    }
+
+    /// Whether a step is wanted.
+    fn takes(&self, step: &str) -> bool {
+        let named = |names: &[String]| names.iter().any(|name| name == step);
+        self.generalize && (self.only.is_empty() || named(&self.only)) && !named(&self.skip)
+    }
+
+    /// Returns the wanted steps, and notes those that are left out because the server runs.
+    fn steps(&self, target: &Target, findings: &mut Vec<Finding>) -> Vec<&'static Step> {
+        let mut steps = Vec::new();
+        for step in STEPS.iter().filter(|step| self.takes(step.name)) {
+            match step.harms {
+                Some(harm) if !self.is_taken(step, target) => findings.push(
+                    Finding::note(format!("the step {} is left out on a running server", step.name))
+                        .because(harm)
+                        .about(step.name)
+                        .mend("run it on the disk, or on a server built of the image")
+                        .of("generalize", Topic::Image),
+                ),
+                _ => steps.push(step),
+            }
+        }
+        if self.cloud_init && target.is_live() {
+            findings.push(
+                Finding::note("this server is cloud-init's as well from its next boot on")
+                    .because("undo it when the image is taken, if the server is to stay with its agent")
+                    .about("cloud-init")
+                    .by(&["novactl", "undo"])
+                    .of("generalize", Topic::Image),
+            );
+        }
+        steps
+    }
+
+    /// Returns what is planned beside the fixes of checks, each with its name.
+    fn further(&self, target: &Target, steps: &[&'static Step]) -> Vec<(&'static str, anyhow::Result<Plan>)> {
+        let mut keep = generalize::keep();
+        let mut plans = Vec::new();
+        if self.cloud_init && self.only.is_empty() {
+            plans.push(("cloud-init", hand_over::plan(target)));
+        }
+        plans.extend(steps.iter().map(|step| (step.name, step.plan(target, &mut keep))));
+        plans
+    }
+
+    /// Without a config drive, an image for cloud-init cannot be tried here.
+    fn judge_for_cloud_init(&self, findings: &mut [Finding]) {
+        let is_drive = |f: &&mut Finding| f.id == "config-drive" && f.status == Status::Note;
+        if self.cloud_init {
+            findings.iter_mut().filter(is_drive).for_each(|finding| finding.status = Status::Fail);
+        }
+    }
+
+    /// Looks again: at the checks that were mended, and whether a step has anything left to do.
+    fn verify(&self, target: Arc<Target>, ids: &[String], steps: &[&'static Step]) -> Vec<Finding> {
+        let same = Selection { occasion: Occasion::Image, only: ids.to_vec(), ..Selection::default() };
+        let mut found =
+            if ids.is_empty() { Vec::new() } else { check::run(&target, &same, Limits::default()) };
+        for (name, planned) in self.further(&target, steps) {
+            // what could not be planned was said before; what is discarded goes after this look
+            let Ok(planned) = planned else { continue };
+            let rest = Plan { discards: Vec::new(), ..planned }.prepare(&target.root);
+            let finding = match rest {
+                Ok(rest) if rest.is_empty() => Finding::ok(format!("{name} is done")),
+                Ok(_) => Finding::fail(format!("{name} is not done")),
+                Err(e) => Finding::fail(format!("{name}: {e:#}")),
+            };
+            found.push(finding.about(name).of("generalize", Topic::Image));
+        }
+        found
+    }
+}
+
+/// Reads what an image is described as.
+fn described(path: &Path) -> anyhow::Result<Image> {
+    let mut text = String::new();
+    if path == Path::new("-") {
+        io::stdin().take(METADATA_MAX + 1).read_to_string(&mut text).context("reading the standard input")?;
+    } else {
+        let full = std::path::absolute(path).with_context(|| format!("reading {}", path.display()))?;
+        let name = full.to_string_lossy();
+        text = Root::live()?.text_opt(&name)?.with_context(|| format!("reading {name}: no such file"))?;
+    }
+    Image::parse(&text).map_err(|e| {
+        let hint = "openstack image show -f json IMAGE prints what is needed";
+        Trouble::new(format!("{e:#}"), hint, Exit::Usage).into()
+    })
+}
+
+/// The steps of `--generalize`.
+#[derive(Serialize)]
+struct StepList {
+    schema: &'static str,
+    steps: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    name: &'static str,
+    about: &'static str,
+    harms_running_server: Option<&'static str>,
+}
+
+impl StepList {
+    fn of_all() -> Self {
+        let listed =
+            |step: &Step| Listed { name: step.name, about: step.about, harms_running_server: step.harms };
+        Self { schema: "novactl.steps/1", steps: STEPS.iter().map(listed).collect() }
+    }
+}
+
+impl Report for StepList {
+    fn human(&self, ui: &mut Ui) -> io::Result<()> {
+        for step in &self.steps {
+            ui.paragraph(&format!("{:<17} ", step.name), 18, step.about)?;
+            if let Some(harm) = step.harms_running_server {
+                ui.paragraph("                  ", 18, &format!("not on a running server: {harm}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn nagios(&self) -> nagios::Line {
+        let text = format!("{} steps", self.steps.len());
+        nagios::Line { service: "FIX-IMAGE", state: nagios::State::Ok, text, perfdata: Vec::new() }
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Ok
+    }
+}

@@ -1,0 +1,58 @@
+//! One plan of the fixes of what checks found.
+
+use anyhow::{Context, bail};
+
+use super::change;
+use crate::check::{self, Check, Finding, Status};
+use crate::plan::Plan;
+use crate::target::Target;
+
+/// What mends findings.
+pub(super) struct Mending {
+    /// The fixes, cause before symptom.
+    pub(super) plan: Plan,
+    /// The checks whose fix is in it.
+    pub(super) ids: Vec<String>,
+    /// What stays wrong, each in a line.
+    pub(super) left: Vec<String>,
+}
+
+/// Merges the fixes of the checks that fired.
+pub(super) fn of(target: &Target, findings: &[Finding], verb: &'static str, title: &str) -> Mending {
+    let fires = |check: &&Check| {
+        check.fix.is_some() && findings.iter().any(|f| f.id == check.id && f.status >= Status::Warn)
+    };
+    let mut plan = Plan { verb, title: title.to_owned(), ..Plan::default() };
+    let mut ids: Vec<String> = Vec::new();
+    let mut left: Vec<String> = Vec::new();
+    for check in check::every().filter(fires) {
+        match with_fix(&plan, check, target) {
+            Ok(merged) => {
+                plan = merged;
+                ids.push(check.id.to_owned());
+            }
+            Err(e) => left.push(format!("{}: {e:#}", check.id)),
+        }
+    }
+    let by_hand = |f: &&Finding| f.status == Status::Fail && !ids.iter().any(|id| id == f.id);
+    for finding in findings.iter().filter(by_hand) {
+        if !left.iter().any(|line| line.starts_with(&format!("{}: ", finding.id))) {
+            left.push(change::left_over(finding));
+        }
+    }
+    Mending { plan, ids, left }
+}
+
+/// Returns the plan with a check's fix in it.
+///
+/// # Errors
+/// Only hands can mend it, or it changes a file that another fix changes: then the next run can.
+fn with_fix(plan: &Plan, check: &Check, target: &Target) -> anyhow::Result<Plan> {
+    let fix = check.fix.context("it has to be mended by hand")?(target)?;
+    if fix.files.is_empty() && fix.steps.is_empty() {
+        bail!("it has to be mended by hand");
+    }
+    let mut merged = plan.clone();
+    merged.merge(fix).context("run it once more for this one")?;
+    Ok(merged)
+}

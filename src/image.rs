@@ -1,0 +1,15 @@
+//! Making a system ready for an image of it: what must not be cloned, and who configures the copies.
+//!
+//! Everything here only plans: [`generalize`] is a list of steps, [`hand_over`] gives a system to cloud-init,
+//! [`labels`] gives new files an SELinux label. No program of the system is run.
+
+pub mod generalize;
+pub mod hand_over;
+mod host_keys;
+pub mod labels;
+mod machine_id;
+mod network;
+mod sweep;
+
+pub use host_keys::{HostKeys, Maker};
+pub use machine_id::MachineId;
