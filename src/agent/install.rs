@@ -26,6 +26,9 @@ const INIT_SCRIPT: &str = include_str!("../../packaging/novactl-agent.init");
 const OPENRC_SCRIPT: &str = include_str!("../../packaging/novactl-agent.openrc");
 const UPSTART_JOB: &str = include_str!("../../packaging/novactl-agent.upstart");
 
+/// The script of the XenServer Tools.
+const TOOLS: &str = "xe-linux-distribution";
+
 /// Where a script starts when the XenServer Tools are none of System V's, or are not there.
 const USUAL_NUMBER: u32 = 15;
 
@@ -68,10 +71,11 @@ pub fn plan(target: &Target, program: Vec<u8>) -> Result<Plan> {
             files.push(FileChange::write(format!("etc/init/{NOVACTL_SERVICE}.conf"), UPSTART_JOB));
         }
         Init::SysV => {
-            let tools = boot::starts_at(root, "xe-linux-distribution")?;
+            let tools = boot::starts_at(root, TOOLS)?;
             let number = tools.map_or(USUAL_NUMBER, |number| (number + 1).min(99));
             files.push(binary(&script, INIT_SCRIPT.into()));
             files.extend(boot::levels(root, NOVACTL_SERVICE, number));
+            files.extend(boot::in_parallel(root, NOVACTL_SERVICE, TOOLS)?);
         }
         Init::OpenRc => {
             let link = format!("etc/runlevels/default/{NOVACTL_SERVICE}");
@@ -85,7 +89,7 @@ pub fn plan(target: &Target, program: Vec<u8>) -> Result<Plan> {
     for service in &others {
         files.extend(boot::disable(root, service)?);
     }
-    let steps = if target.is_live() { steps(services.init, &others) } else { Vec::new() };
+    let steps = if target.is_live() { steps(target, &others)? } else { Vec::new() };
     Ok(Plan {
         verb: VERB,
         title: "put novactl agent in place".to_owned(),
@@ -103,7 +107,9 @@ fn others(target: &Target) -> impl Iterator<Item = &Service> {
 }
 
 /// Stops the other agents, lets the manager read the new files, starts this one; undone in the opposite order.
-fn steps(init: Init, others: &[&Service]) -> Vec<LiveStep> {
+fn steps(target: &Target, others: &[&Service]) -> Result<Vec<LiveStep>> {
+    let services = target.services();
+    let init = services.init;
     let command = |verb: &str, name: &str| match init {
         Init::Systemd => Cmd::new(&["systemctl", verb, &format!("{name}.service")]),
         Init::OpenRc => Cmd::new(&["rc-service", name, verb]),
@@ -113,7 +119,14 @@ fn steps(init: Init, others: &[&Service]) -> Vec<LiveStep> {
         run: command(run, name).within(LIMIT),
         back: Some(command(back, name).within(LIMIT)),
     };
-    let mut steps: Vec<_> = others.iter().map(|service| switch(&service.name, "stop", "start")).collect();
+    let mut steps = Vec::new();
+    for Service { name, .. } in others {
+        steps.push(switch(name, "stop", "start"));
+        // one that died is not forgotten by stopping it: the whole system would stay degraded
+        if services.state(name)?.is_some_and(|state| state.active == "failed") {
+            steps.push(LiveStep { run: command("reset-failed", name), back: None });
+        }
+    }
     let reload = match init {
         Init::Systemd => Some(Cmd::new(&["systemctl", "daemon-reload"])),
         Init::Upstart => Some(Cmd::new(&["initctl", "reload-configuration"])),
@@ -122,7 +135,7 @@ fn steps(init: Init, others: &[&Service]) -> Vec<LiveStep> {
     let reload = reload.map(|cmd| cmd.within(Duration::from_secs(30)));
     steps.extend(reload.map(|cmd| LiveStep { run: cmd.clone(), back: Some(cmd) }));
     steps.push(switch(NOVACTL_SERVICE, "start", "stop"));
-    steps
+    Ok(steps)
 }
 
 /// Drops what is changed twice: two names of one link's directory, or one service under two agents.
