@@ -9,8 +9,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::commands::boot;
 use crate::exec::Cmd;
+use crate::facts::agents::process::kind_of;
 use crate::facts::agents::{Kind, NOVACTL_SERVICE};
 use crate::facts::init::{Enabled, Init, Service};
+use crate::facts::processes::Process;
 use crate::plan::{FileChange, LiveStep, Plan, Secrecy};
 use crate::root::{Node, Root};
 use crate::target::Target;
@@ -106,7 +108,8 @@ fn others(target: &Target) -> impl Iterator<Item = &Service> {
     agents.flat_map(|agent| &agent.services).filter(|service| matches!(service.enabled, Enabled::Yes(_)))
 }
 
-/// Stops the other agents, lets the manager read the new files, starts this one; undone in the opposite order.
+/// Stops the other agents, lets the manager read the new files, starts this one; undone in the opposite order. Only one
+/// that ran is started again: what is replaced because it dies would die again, and nothing could be taken back.
 fn steps(target: &Target, others: &[&Service]) -> Result<Vec<LiveStep>> {
     let services = target.services();
     let init = services.init;
@@ -119,9 +122,16 @@ fn steps(target: &Target, others: &[&Service]) -> Result<Vec<LiveStep>> {
         run: command(run, name).within(LIMIT),
         back: Some(command(back, name).within(LIMIT)),
     };
+    let is_other = |process: &Process| kind_of(process).is_some_and(|kind| kind != Kind::Novactl);
+    let runs = target.processes().iter().any(is_other);
     let mut steps = Vec::new();
     for Service { name, .. } in others {
-        steps.push(switch(name, "stop", "start"));
+        if runs {
+            steps.push(switch(name, "stop", "start"));
+        } else if init == Init::Systemd {
+            // it may be about to be started again
+            steps.push(LiveStep { run: command("stop", name).within(LIMIT), back: None });
+        }
         // one that died is not forgotten by stopping it: the whole system would stay degraded
         if services.state(name)?.is_some_and(|state| state.active == "failed") {
             steps.push(LiveStep { run: command("reset-failed", name), back: None });
