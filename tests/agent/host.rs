@@ -1,6 +1,6 @@
 //! A host as nova and its plugin are: one request at a time under a fresh id, the answer read when it comes.
 
-#![allow(unreachable_pub, reason = "a module of a test program")]
+#![allow(dead_code, unreachable_pub, reason = "a module of several test programs")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -101,6 +101,20 @@ impl Host {
         let mut agent = self.agent.take().unwrap();
         rustix::process::kill_process(Pid::from_child(&agent), signal).unwrap();
         agent.wait().unwrap().code()
+    }
+
+    /// Sends a signal and waits for nothing.
+    pub fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(self.agent.as_ref().unwrap()), signal).unwrap();
+    }
+
+    /// Waits until the agent's log has a text.
+    pub fn until_logged(&self, text: &str) {
+        let end = Instant::now() + 2 * LIMIT;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < end, "no {text:?} in the log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     pub fn is_alive(&mut self) -> bool {
