@@ -23,6 +23,7 @@ mod glob;
 pub mod image;
 pub mod net;
 pub mod plan;
+mod random;
 pub mod report;
 pub mod revert;
 pub mod root;

@@ -16,6 +16,7 @@ use crate::commands::{Name, Reply, Request};
 use crate::net::host;
 use crate::plan::journal::{self, Journal, State, Turn};
 use crate::plan::{self, Interrupt, Plan};
+use crate::random;
 use crate::target::Target;
 
 /// The release of nova-agent whose protocol this is. nova compares versions number by number and sends an update when
@@ -58,7 +59,7 @@ impl Executor {
         match request {
             Request::Version => Ok(Reply::done(format!("{AS_GOOD_AS}.{}", env!("CARGO_PKG_VERSION")))),
             Request::Features => Ok(Reply::done(Name::ALL.map(|(_, word)| word).join(","))),
-            Request::KeyInit(theirs) => Ok(self.keys.exchange(theirs, random()?, Instant::now())),
+            Request::KeyInit(theirs) => Ok(self.keys.exchange(theirs, private_number()?, Instant::now())),
             Request::Password(ciphertext) => self.password(id, &ciphertext),
             Request::ResetNetwork => self.reset_network(id),
             Request::InjectFile(file) => self.inject(id, &file),
@@ -200,8 +201,8 @@ fn journal_in_turn(target: &Target) -> Result<Journal<'_>> {
     }
 }
 
-fn random() -> Result<u128> {
+fn private_number() -> Result<u128> {
     let mut bytes = zeroize::Zeroizing::new([0; 16]);
-    getrandom::fill(&mut *bytes).map_err(|error| anyhow!("drawing a random number: {error}"))?;
+    random::fill(&mut *bytes)?;
     Ok(u128::from_ne_bytes(*bytes))
 }

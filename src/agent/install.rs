@@ -6,8 +6,11 @@
 use anyhow::{Context, Result, bail};
 
 use crate::commands::boot;
+use crate::exec::Cmd;
+use crate::facts::agents::process::kind_of;
 use crate::facts::agents::{Kind, NOVACTL_SERVICE};
 use crate::facts::init::{Enabled, Init, Service};
+use crate::facts::processes::Process;
 use crate::plan::{FileChange, LiveStep, Plan, Secrecy};
 use crate::root::{Node, Root};
 use crate::target::Target;
@@ -22,6 +25,9 @@ const UNIT: &str = include_str!("../../packaging/novactl-agent.service");
 const INIT_SCRIPT: &str = include_str!("../../packaging/novactl-agent.init");
 const OPENRC_SCRIPT: &str = include_str!("../../packaging/novactl-agent.openrc");
 const UPSTART_JOB: &str = include_str!("../../packaging/novactl-agent.upstart");
+
+/// The script of the XenServer Tools.
+const TOOLS: &str = "xe-linux-distribution";
 
 /// Where a script starts when the XenServer Tools are none of System V's, or are not there.
 const USUAL_NUMBER: u32 = 15;
@@ -62,10 +68,11 @@ pub fn plan(target: &Target, program: Vec<u8>) -> Result<Plan> {
             files.push(FileChange::write(format!("etc/init/{NOVACTL_SERVICE}.conf"), UPSTART_JOB));
         }
         Init::SysV => {
-            let tools = boot::starts_at(root, "xe-linux-distribution")?;
+            let tools = boot::starts_at(root, TOOLS)?;
             let number = tools.map_or(USUAL_NUMBER, |number| (number + 1).min(99));
             files.push(binary(&script, INIT_SCRIPT.into()));
             files.extend(boot::levels(root, NOVACTL_SERVICE, number));
+            files.extend(boot::in_parallel(root, NOVACTL_SERVICE, TOOLS)?);
         }
         Init::OpenRc => {
             let link = format!("etc/runlevels/default/{NOVACTL_SERVICE}");
@@ -79,7 +86,7 @@ pub fn plan(target: &Target, program: Vec<u8>) -> Result<Plan> {
     for service in &others {
         files.extend(boot::disable(root, service)?);
     }
-    let steps = if target.is_live() { steps(services.init, &others) } else { Vec::new() };
+    let steps = if target.is_live() { steps(target, &others)? } else { Vec::new() };
     Ok(Plan {
         verb: VERB,
         title: "put novactl agent in place".to_owned(),
@@ -96,13 +103,32 @@ fn others(target: &Target) -> impl Iterator<Item = &Service> {
     agents.flat_map(|agent| &agent.services).filter(|service| matches!(service.enabled, Enabled::Yes(_)))
 }
 
-/// Stops the other agents, lets the manager read the new files, starts this one; undone in the opposite order.
-fn steps(init: Init, others: &[&Service]) -> Vec<LiveStep> {
-    let mut steps: Vec<_> =
-        others.iter().map(|service| boot::switch(init, &service.name, "stop", Some("start"))).collect();
+/// Stops the other agents, lets the manager read the new files, starts this one; undone in the opposite order. Only one
+/// that ran is started again: what is replaced because it dies would die again, and nothing could be taken back.
+fn steps(target: &Target, others: &[&Service]) -> Result<Vec<LiveStep>> {
+    let services = target.services();
+    let init = services.init;
+    let is_other = |process: &Process| kind_of(process).is_some_and(|kind| kind != Kind::Novactl);
+    let runs = target.processes().iter().any(is_other);
+    let mut steps = Vec::new();
+    for Service { name, .. } in others {
+        if runs {
+            steps.push(boot::switch(init, name, "stop", Some("start")));
+        } else if init == Init::Systemd {
+            // it may be about to be started again
+            steps.push(boot::switch(init, name, "stop", None));
+        }
+        // one that died is not forgotten by stopping it: the whole system would stay degraded
+        if services.state(name)?.is_some_and(|state| state.active == "failed") {
+            steps.push(LiveStep {
+                run: Cmd::new(&["systemctl", "reset-failed", &format!("{name}.service")]),
+                back: None,
+            });
+        }
+    }
     steps.extend(boot::reload(init));
     steps.push(boot::switch(init, NOVACTL_SERVICE, "start", Some("stop")));
-    steps
+    Ok(steps)
 }
 
 /// Drops what is changed twice: two names of one link's directory, or one service under two agents.

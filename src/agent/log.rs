@@ -1,7 +1,8 @@
 //! The agent's log: to the journal by way of standard error, or to a file that never grows beyond two MiB.
 //!
 //! A line is as nova-agent 2.x writes it, so that people and `doctor` read both alike; the time is UTC. Nothing that a
-//! request carries is logged but its id and its command.
+//! request carries is logged but its id and its command. The services without a journal name the file that
+//! `facts::log` looks for.
 
 use std::fmt;
 use std::io::Write;
@@ -21,9 +22,6 @@ use crate::date::Date;
 
 /// When a log becomes the old one, in bytes; one old one is kept.
 const FULL: u64 = 1 << 20;
-
-/// Where the agent logs when no journal takes its standard error.
-pub const PATH: &str = "/var/log/novactl-agent.log";
 
 /// Starts logging to a file, or to standard error.
 ///

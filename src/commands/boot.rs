@@ -120,6 +120,37 @@ pub fn starts_at(root: &Root, name: &str) -> Result<Option<u32>> {
     Ok(None)
 }
 
+/// Returns what makes startpar(1) run a script as well, after another one. Where insserv keeps these lists, as on
+/// Debian 6 and 7, a script that they do not name is never started, whatever links it has.
+///
+/// # Errors
+/// A list cannot be read.
+pub fn in_parallel(root: &Root, name: &str, after: &str) -> Result<Vec<FileChange>> {
+    let mut changes = Vec::new();
+    for (path, after) in [("etc/init.d/.depend.start", Some(after)), ("etc/init.d/.depend.stop", None)] {
+        let Some(text) = root.text_opt(path)? else { continue };
+        changes.extend(with_target(&text, name, after).map(|new| FileChange::write(path, new)));
+    }
+    Ok(changes)
+}
+
+/// Returns one of insserv's lists with a script added; `None` where it has it.
+fn with_target(list: &str, name: &str, after: Option<&str>) -> Option<String> {
+    let targets = list.lines().find_map(|line| line.strip_prefix("TARGETS ="))?;
+    let has = |wanted: &str| targets.split_whitespace().any(|target| target == wanted);
+    if has(name) {
+        return None;
+    }
+    let mut new = list.replacen(&format!("TARGETS ={targets}"), &format!("TARGETS ={targets} {name}"), 1);
+    if let Some(after) = after.filter(|after| has(after)) {
+        if !new.ends_with('\n') {
+            new.push('\n');
+        }
+        new.push_str(&format!("{name}: {after}\n"));
+    }
+    Some(new)
+}
+
 /// Returns the entries of these names in the subdirectories of `top` that count.
 fn links_named(root: &Root, top: &str, counts: impl Fn(&str) -> bool, names: &[&str]) -> Result<Vec<String>> {
     let mut links = Vec::new();
@@ -132,4 +163,21 @@ fn links_named(root: &Root, top: &str, counts: impl Fn(&str) -> bool, names: &[&
         }
     }
     Ok(links)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_added_to_the_lists_of_insserv_once() {
+        let list = "TARGETS = rsyslog xe nova-agent\nINTERACTIVE =\nnova-agent: rsyslog xe\n";
+        let with = "TARGETS = rsyslog xe nova-agent own\nINTERACTIVE =\nnova-agent: rsyslog xe\n";
+        assert_eq!(with_target(list, "own", Some("xe")), Some(format!("{with}own: xe\n")));
+        assert_eq!(with_target(list, "own", Some("lost")).as_deref(), Some(with));
+        assert_eq!(with_target(list, "own", None).as_deref(), Some(with));
+        assert_eq!(with_target(with, "own", None), None);
+        assert_eq!(with_target("TARGETS =", "own", Some("xe")).as_deref(), Some("TARGETS = own"));
+        assert_eq!(with_target("", "own", None), None);
+    }
 }

@@ -1,15 +1,19 @@
 //! The agent's log: its last lines, cut into runs of the agent and the requests that each run served.
 //!
-//! Both agents write `/var/log/nova-agent.log`; the forms of their lines are told apart by the texts. 2.x writes no
-//! traceback there: that goes to the journal or nowhere. What the log says is untrusted and bounded; what a request
+//! Both nova-agents write `/var/log/nova-agent.log`, novactl's agent a file of its own in the form of 2.x, where no
+//! journal takes its lines; the forms are told apart by the texts. 2.x writes no traceback there: that goes to the
+//! journal or nowhere. What the log says is untrusted and bounded; what a request
 //! carried (1.x logs injected files and encrypted passwords at debug level) is never handed on.
 
 use anyhow::Result;
 
+use super::agents::Kind;
 use crate::root::{Root, Tail};
 
-/// Where both agents log.
+/// Where both nova-agents log.
 pub const PATH: &str = "var/log/nova-agent.log";
+/// Where novactl's agent logs when no journal does: [`crate::agent::log`] says how.
+pub const NOVACTL_PATH: &str = "var/log/novactl-agent.log";
 
 /// The most that is read, in bytes: a year of a quiet agent, a quarter of an hour of one that logs each second.
 const TAIL: u64 = 512 << 10;
@@ -74,15 +78,38 @@ pub struct Answer<'l> {
 }
 
 impl Log {
-    /// Returns the end of the log, of the newest rotated one when the log is empty; `None` where there is neither.
+    /// Returns the end of the log that was written last, whichever agent it is of; of the newest rotated one when no
+    /// log has a line; `None` where there is none.
     ///
     /// # Errors
     /// The log cannot be read; 1.x lets only root read it.
     pub fn read(root: &Root) -> Result<Option<Self>> {
-        if let Some(tail) = root.tail_opt(PATH, TAIL)?.filter(|tail| tail.size > 0) {
-            return Ok(Some(Self::parse(PATH, &tail)));
+        Self::newest_of(root, &[PATH, NOVACTL_PATH])
+    }
+
+    /// Returns the end of the log of one kind of agent, likewise: what another one wrote says nothing of it.
+    ///
+    /// # Errors
+    /// As of [`Log::read`].
+    pub fn of(root: &Root, kind: Kind) -> Result<Option<Self>> {
+        Self::newest_of(root, &[path_of(kind)])
+    }
+
+    fn newest_of(root: &Root, paths: &[&str]) -> Result<Option<Self>> {
+        let mut newest: Option<(_, &str)> = None;
+        for path in paths {
+            let Some(stat) = root.stat_opt(path)? else { continue };
+            if stat.size > 0 && newest.as_ref().is_none_or(|(mtime, _)| stat.mtime > *mtime) {
+                newest = Some((stat.mtime, path));
+            }
         }
-        let Some(path) = newest_rotated(root)? else { return Ok(None) };
+        let path = match newest {
+            Some((_, path)) => path.to_owned(),
+            None => match newest_rotated(root, paths)? {
+                Some(path) => path,
+                None => return Ok(None),
+            },
+        };
         Ok(root.tail_opt(&path, TAIL)?.map(|tail| Self::parse(&path, &tail)))
     }
 
@@ -242,14 +269,20 @@ fn split_head(line: &str) -> Option<(&str, &str)> {
     Some((&line[..19], text.trim_start()))
 }
 
-fn newest_rotated(root: &Root) -> Result<Option<String>> {
+/// Returns where an agent of this kind logs.
+pub fn path_of(kind: Kind) -> &'static str {
+    if kind == Kind::Novactl { NOVACTL_PATH } else { PATH }
+}
+
+fn newest_rotated(root: &Root, paths: &[&str]) -> Result<Option<String>> {
     let mut newest = None;
     for entry in root.read_dir("var/log")? {
-        let rotated = entry.name.strip_prefix("nova-agent.log").filter(|rest| rest.starts_with(['.', '-']));
+        let path = format!("var/log/{}", entry.name);
+        let mut rests = paths.iter().filter_map(|log| path.strip_prefix(log));
+        let rotated = rests.find(|rest| rest.starts_with(['.', '-']));
         if rotated.is_none_or(|rest| !rest.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'-')) {
             continue; // compressed, or another program's
         }
-        let path = format!("var/log/{}", entry.name);
         let Some(stat) = root.stat_opt(&path)? else { continue };
         if newest.as_ref().is_none_or(|(mtime, _)| stat.mtime > *mtime) {
             newest = Some((stat.mtime, path));

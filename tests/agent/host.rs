@@ -1,6 +1,6 @@
 //! A host as nova and its plugin are: one request at a time under a fresh id, the answer read when it comes.
 
-#![allow(unreachable_pub, reason = "a module of a test program")]
+#![allow(dead_code, unreachable_pub, reason = "a module of several test programs")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -103,6 +103,20 @@ impl Host {
         agent.wait().unwrap().code()
     }
 
+    /// Sends a signal and waits for nothing.
+    pub fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(self.agent.as_ref().unwrap()), signal).unwrap();
+    }
+
+    /// Waits until the agent's log has a text.
+    pub fn until_logged(&self, text: &str) {
+        let end = Instant::now() + 2 * LIMIT;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < end, "no {text:?} in the log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     pub fn is_alive(&mut self) -> bool {
         self.agent.as_mut().unwrap().try_wait().unwrap().is_none()
     }
@@ -177,17 +191,11 @@ impl Host {
         self.dom0 = xenstore::open(&Source::Path(self.store.socket())).unwrap();
     }
 
-    /// Whether root's hash is that of a password, by the C library's crypt(3).
+    /// Whether root's hash is that of a password.
     pub fn logs_in(&self, password: &str) -> bool {
         let shadow = self.text("etc/shadow");
         let hash = shadow.lines().find_map(|line| line.strip_prefix("root:")?.split(':').next()).unwrap();
-        let program = "import ctypes, sys; c = ctypes.CDLL('libcrypt.so.1'); c.crypt.restype = ctypes.c_char_p; \
-                       h = sys.argv[1].encode(); sys.exit(c.crypt(sys.stdin.buffer.read(), h) != h)";
-        let mut command = Command::new("python3");
-        command.args(["-c", program, hash]).stdin(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), password.as_bytes()).unwrap();
-        child.wait().unwrap().success()
+        lab::is_hash_of(hash, password)
     }
 
     /// Returns every file of the guest, its journal among them, the agent's log, and what is in the store.

@@ -109,6 +109,7 @@ impl Manifests {
     }
 
     /// Returns the names of the guests of a prefix (`""`, `"lab/"`) in order.
+    #[allow(dead_code, reason = "every test file uses its own part")]
     pub(crate) fn names(&self, prefix: &str) -> impl Iterator<Item = &str> {
         let names = self.0.keys().map(String::as_str);
         names.filter(move |name| name.strip_prefix(prefix).is_some_and(|rest| !rest.contains('/')))

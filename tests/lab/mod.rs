@@ -15,8 +15,9 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 #![allow(unreachable_pub, reason = "a module of several test programs")]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal};
 
@@ -146,6 +147,38 @@ impl Drop for Store {
 pub fn skipped<T>(why: &str) -> Option<T> {
     println!("skipped: {}", why.trim().replace('\n', "; "));
     None
+}
+
+/// Returns the static binary, as it is released: `NOVACTL_STATIC` names one, else it is built.
+pub fn static_novactl() -> PathBuf {
+    const TARGET: &str = "x86_64-unknown-linux-gnu";
+    if let Some(path) = std::env::var_os("NOVACTL_STATIC") {
+        return path.into();
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    #[expect(clippy::disallowed_methods, reason = "a test drives programs")]
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--release", "--target", TARGET]).current_dir(root);
+    assert!(build.env("RUSTFLAGS", "-C target-feature=+crt-static").status().unwrap().success());
+    root.join("target").join(TARGET).join("release/novactl")
+}
+
+/// Copies a program without its symbols, which would fill a guest's memory.
+pub fn put_stripped(program: &Path, place: &Path) {
+    #[expect(clippy::disallowed_methods, reason = "a test drives programs")]
+    let stripped = Command::new("strip").arg("-o").arg(place).arg(program).status().unwrap();
+    assert!(stripped.success());
+}
+
+/// Whether a hash in /etc/shadow is that of a password, by the C library's crypt(3).
+pub fn is_hash_of(hash: &str, password: &str) -> bool {
+    let program = "import ctypes, sys; c = ctypes.CDLL('libcrypt.so.1'); c.crypt.restype = ctypes.c_char_p; \
+                   h = sys.argv[1].encode(); sys.exit(c.crypt(sys.stdin.buffer.read(), h) != h)";
+    #[expect(clippy::disallowed_methods, reason = "a test drives programs")]
+    let mut command = Command::new("python3");
+    let mut child = command.args(["-c", program, hash]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
+    child.wait().unwrap().success()
 }
 
 /// Returns the directory of the lab's scripts.

@@ -75,8 +75,8 @@ const LINES: [Signature; 2] = [
 
 pub(super) fn log(target: &Target) -> Result<Vec<Finding>> {
     of_agent(target, |agent| {
-        let Some(log) = Log::read(&target.root)? else {
-            return Ok(vec![Finding::skipped(format!("no {}", log::PATH))]);
+        let Some(log) = Log::of(&target.root, agent.kind)? else {
+            return Ok(vec![Finding::skipped(format!("no {}", log::path_of(agent.kind)))]);
         };
         let runs = target.processes().iter().any(|process| kind_of(process) == Some(agent.kind));
         let process = match (target.is_live(), runs) {

@@ -8,8 +8,8 @@ use super::of_agent;
 use super::remedy::{Hands, mended};
 use crate::check::{Evidence, Finding};
 use crate::exec::Cmd;
-use crate::facts::agents::Agent;
 use crate::facts::agents::process::kind_of;
+use crate::facts::agents::{Agent, Kind};
 use crate::facts::init::{Init, Service, State};
 use crate::facts::log::Log;
 use crate::facts::processes::Process;
@@ -48,7 +48,7 @@ pub(super) fn running(target: &Target) -> Result<Vec<Finding>> {
             None
         });
         reasons.extend(journal(service));
-        reasons.extend(last_line(target));
+        reasons.extend(last_line(target, agent.kind));
         Ok(vec![judge_stopped(agent, service, state.as_ref(), reasons, &Hands::of(target))])
     })
 }
@@ -135,8 +135,8 @@ fn telling(journal: &str) -> Vec<&str> {
 }
 
 /// Returns the last line of the agent's log; a log that may not be read or is missing adds nothing to the reason.
-fn last_line(target: &Target) -> Option<Evidence> {
-    let log = Log::read(&target.root).ok().flatten()?;
+fn last_line(target: &Target, kind: Kind) -> Option<Evidence> {
+    let log = Log::of(&target.root, kind).ok().flatten()?;
     let line = log.lines.iter().rev().find(|line| line.time.is_some())?;
     Some(Evidence { source: log.source_of(line), text: line.quote() })
 }

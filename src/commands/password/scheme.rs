@@ -10,6 +10,7 @@ use yescrypt::{Mode, PasswordHasher, PasswordVerifier, Yescrypt};
 use zeroize::Zeroize;
 
 use crate::facts::accounts::defaults::Defaults;
+use crate::random;
 use crate::root::{Kind, Root};
 use crate::secret::Secret;
 
@@ -83,7 +84,7 @@ impl Method {
     /// The kernel gives no random bytes.
     pub fn hash(self, password: &Secret) -> Result<String> {
         let mut salt = [0; 16];
-        getrandom::fill(&mut salt).map_err(|e| anyhow!("drawing a salt: {e}"))?;
+        random::fill(&mut salt).context("drawing a salt")?;
         let clear = password.expose();
         let text = match self {
             Self::Yescrypt(cost) => {

@@ -136,6 +136,30 @@ fn a_rotated_log_counts_only_when_the_log_is_empty() {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "makes the root that is read")]
+fn the_log_that_was_written_last_counts_and_each_agent_has_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Root::open(dir.path()).unwrap();
+    let put_at = |path: &str, text: String, second: u64| {
+        put(dir.path(), path, text);
+        let file = std::fs::File::options().write(true).open(dir.path().join(path)).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(second)).unwrap();
+    };
+    let newest = || Log::read(&root).unwrap().map(|log| log.path);
+    let of = |kind| Log::of(&root, kind).unwrap().map(|log| log.path);
+    put_at(PATH, two(&["old"]), 100);
+    assert_eq!((newest().as_deref(), of(Kind::Novactl)), (Some(PATH), None));
+    put_at("var/log/novactl-agent.log.1", two(&["older"]), 50);
+    assert_eq!(newest().as_deref(), Some(PATH), "a rotated log only where no log has a line");
+    assert_eq!(of(Kind::Novactl).as_deref(), Some("var/log/novactl-agent.log.1"));
+    put_at(NOVACTL_PATH, two(&["new"]), 200);
+    assert_eq!(newest().as_deref(), Some(NOVACTL_PATH));
+    assert_eq!((of(Kind::Nova2).as_deref(), of(Kind::Nova1).as_deref()), (Some(PATH), Some(PATH)));
+    put_at(PATH, two(&["newer"]), 300);
+    assert_eq!((newest().as_deref(), of(Kind::Novactl).as_deref()), (Some(PATH), Some(NOVACTL_PATH)));
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "makes the root that is read")]
 fn a_sparse_log_of_ten_gigabytes_is_read_by_its_end() {
     let dir = tempfile::tempdir().unwrap();
     put(dir.path(), PATH, "");

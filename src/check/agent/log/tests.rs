@@ -186,6 +186,19 @@ fn no_log_is_skipped_and_one_that_is_no_file_is_an_error() {
 }
 
 #[test]
+fn the_log_of_the_agent_before_is_not_held_against_novactl() {
+    let dir = tempfile::tempdir().unwrap();
+    put(dir.path(), "usr/sbin/novactl", b"\x7fELF");
+    put(dir.path(), "etc/inittab", "id:3:initdefault:\n");
+    put(dir.path(), "etc/init.d/novactl-agent", include_str!("../../../../packaging/novactl-agent.init"));
+    put(dir.path(), log::PATH, two(&after_start(&[EVENT])));
+    let judged = || log(&offline(dir.path())).unwrap().into_iter().map(|f| f.status).collect::<Vec<_>>();
+    assert_eq!(judged(), [Status::Skipped]);
+    put(dir.path(), log::NOVACTL_PATH, two(&["Agent is starting up: novactl 0.1.0", EVENT]));
+    assert_eq!(judged(), [Status::Fail]);
+}
+
+#[test]
 fn a_large_log_and_a_full_disk_warn() {
     let space = |free: u64, total: u64| {
         let (free, total) = (free << 20, total << 20);

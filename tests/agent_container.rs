@@ -1,0 +1,284 @@
+//! The agent under real service managers: systemd as the first process of a container, installed over a nova-agent
+//! that dies, and the init script run by real shells.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, drives programs and prints what it measured"
+)]
+
+#[path = "agent/host.rs"]
+mod host;
+#[path = "lab/identity.rs"]
+mod identity;
+mod lab;
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use host::Host;
+use rustix::fs::FlockOperation;
+
+/// The longest that anything is waited for.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// nova-agent 2.x as its package installs it, with the fault of a lost module.
+const BROKEN: [(&str, u32, &str); 3] = [
+    ("usr/bin/nova-agent", 0o755, "#!/usr/bin/python3\nimport novaagent_that_is_lost\n"),
+    ("usr/lib/python3/dist-packages/novaagent/__init__.py", 0o644, "__version__ = \"2.1.25\"\n"),
+    (
+        "usr/lib/systemd/system/python3-nova-agent.service",
+        0o644,
+        "[Unit]\nDescription=Nova Agent for xenstore\n\n[Service]\nType=notify\nTimeoutStartSec=360\n\
+         ExecStart=/usr/bin/nova-agent --no-fork True -o /var/log/nova-agent.log -l info\n\n\
+         [Install]\nWantedBy=multi-user.target\n",
+    ),
+];
+const OLD_UNIT: &str = "python3-nova-agent.service";
+
+/// A copy of the Debian tree; `None` where there is none.
+fn debian() -> Option<(tempfile::TempDir, PathBuf)> {
+    for program in ["mmdebstrap", "systemd-nspawn", "nsenter"] {
+        if Command::new(program).arg("--version").output().is_err() {
+            return lab::skipped(&format!("no {program}"));
+        }
+    }
+    let made = Command::new(lab::scripts().join("debian-tree.sh")).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let tree = PathBuf::from(String::from_utf8(made.stdout).unwrap().trim_end());
+    // beside it: /tmp may be small
+    let dir = tempfile::tempdir_in(tree.parent().unwrap()).unwrap();
+    let copy = dir.path().join("tree");
+    assert!(Command::new("cp").arg("-a").arg(&tree).arg(&copy).status().unwrap().success());
+    Some((dir, copy))
+}
+
+/// A booted container.
+struct Container {
+    state: tempfile::TempDir,
+}
+
+impl Container {
+    /// Boots a tree; its store is a socket outside.
+    fn boot(tree: &Path, store: &Path) -> Self {
+        let container = Self { state: tempfile::tempdir().unwrap() };
+        let bind = format!("--bind={}:/run/xenstored/socket", store.display());
+        let mut boot = Command::new(lab::scripts().join("nspawn.sh"));
+        // not piped: what stays running would keep the pipe open
+        let status = boot.arg("boot").arg(tree).arg(container.state.path()).arg(bind).status().unwrap();
+        assert!(status.success(), "{}", container.console());
+        container
+    }
+
+    fn console(&self) -> String {
+        std::fs::read_to_string(self.state.path().join("console")).unwrap_or_default()
+    }
+
+    fn run(&self, argv: &[&str]) -> Output {
+        let mut exec = Command::new(lab::scripts().join("nspawn.sh"));
+        exec.arg("exec").arg(self.state.path()).args(argv).output().unwrap()
+    }
+
+    fn text(&self, argv: &[&str]) -> String {
+        String::from_utf8_lossy(&self.run(argv).stdout).trim().to_owned()
+    }
+
+    /// Returns a property of the agent's unit.
+    fn show(&self, property: &str) -> String {
+        self.text(&["systemctl", "show", "--value", "-p", property, "novactl-agent.service"])
+    }
+
+    fn wait_for(&self, property: &str, wanted: &str) {
+        let end = Instant::now() + LIMIT;
+        while self.show(property) != wanted {
+            let journal = self.journal();
+            assert!(Instant::now() < end, "{property} is {}, not {wanted}\n{journal}", self.show(property));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn journal(&self) -> String {
+        self.text(&["journalctl", "--no-pager", "-u", "novactl-agent.service"])
+    }
+
+    fn pid(&self) -> String {
+        self.show("MainPID")
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = Command::new(lab::scripts().join("nspawn.sh")).arg("stop").arg(self.state.path()).status();
+    }
+}
+
+fn put(root: &Path, path: &str, mode: u32, text: &str) {
+    let path = root.join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn under_systemd_a_broken_agent_is_replaced_served_and_had_back() {
+    let Some((_dir, tree)) = debian() else { return };
+    let Some(mut host) = Host::new(lab::Kind::C) else { return };
+    for (path, mode, text) in BROKEN {
+        put(&tree, path, mode, text);
+    }
+    let wants = tree.join("etc/systemd/system/multi-user.target.wants");
+    std::fs::create_dir_all(&wants).unwrap();
+    symlink(format!("/usr/lib/systemd/system/{OLD_UNIT}"), wants.join(OLD_UNIT)).unwrap();
+    std::fs::copy(lab::static_novactl(), tree.join("root/novactl")).unwrap();
+
+    let container = Container::boot(&tree, &host.socket);
+    assert_eq!(container.text(&["systemctl", "is-failed", OLD_UNIT]), "failed");
+    let before = identity::of(&tree, &["etc", "usr", "root"]);
+    let installed = container.run(&["/root/novactl", "agent", "install", "--yes"]);
+    assert!(installed.status.success(), "{installed:#?}\n{}", container.journal());
+    assert_eq!(container.text(&["systemctl", "is-system-running"]), "running");
+    assert_eq!(container.text(&["systemctl", "is-enabled", "novactl-agent.service"]), "enabled");
+    let shown = ["ActiveState", "StatusText", "NRestarts"].map(|property| container.show(property));
+    assert_eq!(shown, ["active", "listening to the host", "0"], "{}", container.journal());
+    let version = ("0".to_owned(), concat!("2.1.25.", env!("CARGO_PKG_VERSION")).to_owned());
+    assert_eq!(host.ask("version", "agent"), version);
+
+    let verified = container.run(&["systemd-analyze", "verify", "--man=no", "novactl-agent.service"]);
+    assert_eq!((verified.status.code(), &*verified.stderr), (Some(0), &b""[..]), "{verified:#?}");
+    let scores = container.text(&["systemd-analyze", "security", "--no-pager", "novactl-agent.service"]);
+    println!("{}", scores.lines().last().unwrap_or_default());
+
+    // killed: started again
+    container.run(&["kill", "-KILL", &container.pid()]);
+    container.wait_for("NRestarts", "1");
+    container.wait_for("ActiveState", "active");
+    assert_eq!(host.ask("version", "agent"), version);
+
+    // hanging: the watchdog finds it; with a shorter limit than the unit's, which is three minutes
+    assert_eq!(container.show("WatchdogUSec"), "3min");
+    put(
+        &tree,
+        "etc/systemd/system/novactl-agent.service.d/lab.conf",
+        0o644,
+        "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n",
+    );
+    container.run(&["systemctl", "daemon-reload"]);
+    container.run(&["systemctl", "restart", "novactl-agent.service"]);
+    let woken = container.show("WatchdogTimestampMonotonic");
+    let end = Instant::now() + LIMIT;
+    while container.show("WatchdogTimestampMonotonic") == woken {
+        assert!(Instant::now() < end, "no word to the watchdog\n{}", container.journal());
+    }
+    let restarts: u32 = container.show("NRestarts").parse().unwrap();
+    container.run(&["kill", "-STOP", &container.pid()]);
+    container.wait_for("NRestarts", &(restarts + 1).to_string());
+    container.wait_for("ActiveState", "active");
+    assert_eq!(host.ask("version", "agent"), version, "{}", container.journal());
+    std::fs::remove_dir_all(tree.join("etc/systemd/system/novactl-agent.service.d")).unwrap();
+    container.run(&["systemctl", "daemon-reload"]);
+    container.run(&["systemctl", "restart", "novactl-agent.service"]);
+
+    // stopped inside a command: it is finished first. The journal is held, so that the command cannot end before.
+    let lock = std::fs::File::options().write(true).open(tree.join("var/lib/novactl/lock")).unwrap();
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive).unwrap();
+    let value = base64::engine::general_purpose::STANDARD.encode("/root/late,done");
+    let id = host.send("injectfile", value);
+    let end = Instant::now() + LIMIT;
+    while !container.journal().contains(&format!("Event: {id}")) {
+        assert!(Instant::now() < end, "not taken up\n{}", container.journal());
+    }
+    container.run(&["systemctl", "stop", "--no-block", "novactl-agent.service"]);
+    container.wait_for("ActiveState", "deactivating");
+    rustix::fs::flock(&lock, FlockOperation::Unlock).unwrap();
+    assert_eq!(host.answer(&id), ("0".to_owned(), String::new()), "{}", container.journal());
+    container.wait_for("ActiveState", "inactive");
+    assert_eq!(container.show("Result"), "success", "{}", container.journal());
+    assert_eq!(std::fs::read(tree.join("root/late")).unwrap(), b"done");
+    std::fs::remove_file(tree.join("root/late")).unwrap();
+    container.run(&["systemctl", "start", "novactl-agent.service"]);
+
+    let back = container.run(&["/root/novactl", "agent", "uninstall", "--yes"]);
+    assert!(back.status.success(), "{back:#?}");
+    let after = identity::of(&tree, &["etc", "usr", "root"]);
+    assert_eq!(identity::differences(&before, &after), Vec::<String>::new(), "{back:#?}");
+    assert_eq!(container.text(&["systemctl", "is-enabled", OLD_UNIT]), "enabled");
+    assert_eq!(container.text(&["systemctl", "is-active", "novactl-agent.service"]), "inactive");
+}
+
+/// What a person and init do with the script, in a chroot; every line it prints begins with what was done.
+const SCRIPT: &str = r#"
+cd "$1"
+mount --bind "$2" run/xenstored/socket
+mount -t proc proc proc
+mount --rbind /dev dev
+exec chroot . "$3" -c '
+act() {
+  said=$("$0" /etc/init.d/novactl-agent "$1" 2>&1)
+  echo "$1: $? $said"
+}
+act status
+act start
+until grep -q "listening on" /var/log/novactl-agent.log 2>/dev/null; do sleep .1; done
+act status
+act start
+act restart
+act condrestart
+kill -9 "$(cat /var/run/novactl-agent.pid)"
+while [ -e "/proc/$(cat /var/run/novactl-agent.pid)/exe" ]; do sleep .1; done
+act status
+act condrestart
+act start
+act stop
+act status
+act nonsense
+' "$3"
+"#;
+
+#[test]
+fn the_init_script_does_what_init_and_people_ask_of_it() {
+    let Some((_dir, tree)) = debian() else { return };
+    let Some(host) = Host::new(lab::Kind::C) else { return };
+    std::fs::copy(lab::static_novactl(), tree.join("usr/sbin/novactl")).unwrap();
+    put(&tree, "etc/init.d/novactl-agent", 0o755, include_str!("../packaging/novactl-agent.init"));
+    for shell in ["/bin/dash", "/bin/bash"] {
+        put(&tree, "run/xenstored/socket", 0o600, "");
+        let mut unshare = Command::new("unshare");
+        unshare.args([
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--propagation",
+            "private",
+            "sh",
+            "-euc",
+            SCRIPT,
+        ]);
+        let output = unshare.arg("sh").arg(&tree).arg(&host.socket).arg(shell).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let lines: Vec<&str> = said.lines().collect();
+        let without_pid = |line: &&str| line.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
+        let wanted = [
+            "status: 3 novactl-agent does not run",
+            "start: 0 novactl-agent started",
+            "status: 0 novactl-agent runs as process ",
+            "start: 0 novactl-agent runs already as process ",
+            "restart: 0 novactl-agent stopped",
+            "novactl-agent started",
+            "condrestart: 0 novactl-agent stopped",
+            "novactl-agent started",
+            "status: 1 novactl-agent is dead, its pid file is there",
+            "condrestart: 0 ",
+            "start: 0 novactl-agent started",
+            "stop: 0 novactl-agent stopped",
+            "status: 3 novactl-agent does not run",
+            "nonsense: 2 Usage: /etc/init.d/novactl-agent {start|stop|restart|condrestart|status}",
+        ];
+        assert_eq!(lines.iter().map(without_pid).collect::<Vec<_>>(), wanted, "{shell}: {output:#?}");
+        std::fs::remove_file(tree.join("var/log/novactl-agent.log")).unwrap();
+    }
+}
