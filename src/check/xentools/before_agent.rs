@@ -258,6 +258,7 @@ mod tests {
     use super::*;
     use crate::check::Status;
     use crate::facts::init::Order;
+    use crate::facts::tree::Tree;
 
     fn script(name: &str, after: &[&str]) -> Service {
         Service {
@@ -336,5 +337,18 @@ mod tests {
     fn a_name_that_is_not_a_link_of_a_service_is_left_out() {
         let level = level(Some(1), 99, &["S", "S5", "S50", "S5ä", "Sxxfoo", "S50ok"]);
         assert_eq!(between(&level, 1), ["", "ok"]);
+    }
+
+    #[test]
+    fn with_insserv_the_header_and_its_list_are_mended() {
+        const AGENT: &str = "#!/bin/sh\n### BEGIN INIT INFO\n# Required-Start: $remote_fs\n# Default-Start: 2\n### END INIT INFO\n";
+        let tree = Tree::of(&[("etc/init.d/nova-agent", AGENT), (BY_HEADER, "TARGETS = xe nova-agent\n")]);
+        let (agent, tool) = (script("nova-agent", &["$remote_fs"]), script("xe", &[]));
+        let files = in_header(&tree.root(), &agent, &tool).unwrap();
+        let header = AGENT.replace("$remote_fs", "$remote_fs xe");
+        let list = FileChange::write(BY_HEADER, "TARGETS = xe nova-agent\nnova-agent: xe\n");
+        assert_eq!(files, [FileChange::write("etc/init.d/nova-agent", header), list]);
+        let tree = Tree::of(&[("etc/init.d/nova-agent", "#!/bin/sh\n")]);
+        assert!(in_header(&tree.root(), &agent, &tool).is_err());
     }
 }
