@@ -206,6 +206,45 @@ fn a_daemon_that_is_started_again_is_served_again() {
 }
 
 #[test]
+fn a_daemon_that_hangs_is_waited_for_and_served_again() {
+    for kind in KINDS {
+        let Some(mut host) = Host::new(kind) else { return };
+        host.start();
+        assert_eq!(host.ask("version", "agent").0, "0");
+        host.store.freeze();
+        // at the latest when it looks of its own accord
+        host.until_logged("trying again");
+        host.store.thaw();
+        assert_eq!(host.ask("version", "agent").0, "0", "{kind:?}:\n{}", host.log());
+        host.until_logged("XenStore answers again");
+        assert!(host.is_alive());
+    }
+}
+
+#[test]
+fn a_signal_inside_a_command_lets_it_finish() {
+    let Some(mut host) = Host::new(lab::Kind::C) else { return };
+    host.start();
+    assert_eq!(host.ask("injectfile", base64("/etc/first,1")), ok(""));
+    // with the journal held, the next command cannot end
+    let lock = host.root.path().join("var/lib/novactl/lock");
+    let lock = std::fs::File::options().write(true).open(lock).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let id = host.send("injectfile", base64("/etc/second,2"));
+    host.until_logged(&format!("Event: {id}"));
+    host.signal(Signal::TERM);
+    let third = host.send("version", "agent");
+    assert!(host.is_alive());
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::Unlock).unwrap();
+    assert_eq!(host.answer(&id), ok(""), "{}", host.log());
+    assert_eq!(host.text("etc/second"), "2");
+    assert_eq!(host.end(Signal::TERM), Some(0), "{}", host.log());
+    // what came meanwhile was served in the same pass, or waits for the next agent
+    host.start();
+    assert_eq!(host.answer(&third).0, "0");
+}
+
+#[test]
 fn answers_that_another_agent_left_make_room() {
     for kind in KINDS {
         let Some(mut host) = Host::new(kind) else { return };

@@ -1,32 +1,23 @@
 //! The static binary and the XenStore client in a real Xen guest, with its kernel's device and a real vif.
 //!
-//! Takes about a minute. `NOVACTL_STATIC` names the binary; without it one is built. To look at another command in the
+//! Takes about a minute; the agent has a boot of its own (xen_agent.rs). To look at another command in the
 //! guest, add it to `GUEST` and its assertions below.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test makes files and drives programs")]
 
+#[path = "lab/guest.rs"]
+mod guest;
 mod lab;
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
+use guest::Guest;
 use novactl::xenstore::{self, Access, Error, Permission, Source};
 use serde_json::{Value, json};
 
-/// What runs in the guest. Whatever `show NAME PROGRAM...` runs comes back under its name; base64, because the
-/// console changes line ends and the kernel writes there too.
+/// What runs in the guest; what it shows comes back (tests/lab/xen/show).
 const GUEST: &str = r#"
-show() {
-  name=$1
-  shift
-  "$@" >/tmp/out 2>/tmp/err
-  echo "BEGIN $name $?"
-  cat /tmp/out | base64 | sed 's/^/OUT /'
-  cat /tmp/err | base64 | sed 's/^/ERR /'
-  echo "END $name"
-}
+. /root/show
 # An agent: answers what it is asked.
 agent() {
   while sleep .5; do
@@ -46,23 +37,11 @@ show check-xentools /novactl check-xentools --format json
 show scan-ifaces /novactl scan-ifaces --format json
 "#;
 
-/// What a program in the guest left behind.
-#[derive(Debug)]
-struct Shown {
-    status: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Shown {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:#?}"))
-    }
-}
-
 #[test]
 fn in_a_real_guest_the_client_and_the_commands_tell_the_truth() {
-    let Some(shown) = boot() else { return };
+    let Some(guest) = Guest::new() else { return };
+    guest.put(&std::env::current_exe().unwrap(), "xen_guest");
+    let shown = guest.boot(GUEST, None);
     let client = &shown["client"];
     assert!(client.stdout.contains("test result: ok. 1 passed"), "{client:#?}");
 
@@ -145,103 +124,5 @@ fn the_client_on_the_kernels_device() {
         assert_eq!(bus.wait("data/lab", long), Ok(true), "round {round}");
         other.remove("data/lab/x").unwrap();
         assert_eq!(bus.wait("data/lab", long), Ok(true), "round {round}");
-    }
-}
-
-/// Boots Xen and returns what the guest showed, by name; `None` where that cannot be done here.
-fn boot() -> Option<HashMap<String, Shown>> {
-    let script = lab::scripts().join("xen-in-qemu.sh");
-    let fetched = run(Command::new(&script).arg("fetch"));
-    if let Err(why) = fetched {
-        return lab::skipped(&why);
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let root = dir.path();
-    put(&static_novactl(), &root.join("novactl"));
-    put(&std::env::current_exe().unwrap(), &root.join("xen_guest"));
-    put_libraries(root);
-    std::fs::write(root.join("test.sh"), GUEST).unwrap();
-    let console = run(Command::new(&script).arg("boot").arg(root)).unwrap();
-    let shown = parse(&console);
-    assert!(!shown.is_empty(), "the guest showed nothing:\n{console}");
-    Some(shown)
-}
-
-/// Returns the static binary, built unless `NOVACTL_STATIC` names one.
-fn static_novactl() -> PathBuf {
-    if let Some(path) = std::env::var_os("NOVACTL_STATIC") {
-        return path.into();
-    }
-    const TARGET: &str = "x86_64-unknown-linux-gnu";
-    run(Command::new(env!("CARGO"))
-        .args(["build", "--release", "--target", TARGET])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("RUSTFLAGS", "-C target-feature=+crt-static"))
-    .unwrap();
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(TARGET).join("release/novactl")
-}
-
-/// Copies a program into the guest's root without its symbols, which would fill the guest's memory.
-fn put(program: &Path, place: &Path) {
-    run(Command::new("strip").arg("-o").arg(place).arg(program)).unwrap();
-}
-
-/// Copies the libraries of this very program, which is not static.
-fn put_libraries(root: &Path) {
-    let needed = run(Command::new("ldd").arg(std::env::current_exe().unwrap())).unwrap();
-    for path in needed.split_whitespace().filter(|word| word.starts_with('/')) {
-        let place = root.join(path.trim_start_matches('/'));
-        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-        std::fs::copy(path, place).unwrap();
-    }
-}
-
-fn run(command: &mut Command) -> Result<String, String> {
-    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
-    if !output.status.success() {
-        let text = [output.stdout, output.stderr].concat();
-        return Err(format!("{command:?}: {}", String::from_utf8_lossy(&text)));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn parse(console: &str) -> HashMap<String, Shown> {
-    let mut shown = HashMap::new();
-    let mut lines = console.lines().map(str::trim).skip_while(|line| *line != "GUEST BEGIN");
-    while let Some(line) = lines.next() {
-        let Some((name, status)) = line.strip_prefix("BEGIN ").and_then(|rest| rest.split_once(' ')) else {
-            continue;
-        };
-        let end = format!("END {name}");
-        let body: Vec<&str> = lines.by_ref().take_while(|line| *line != end).collect();
-        let stream = |prefix| body.iter().filter_map(|line| line.strip_prefix(prefix)).collect::<String>();
-        let one = Shown {
-            status: status.parse().unwrap(),
-            stdout: decode(&stream("OUT ")),
-            stderr: decode(&stream("ERR ")),
-        };
-        shown.insert(name.to_owned(), one);
-    }
-    shown
-}
-
-/// Decodes base64 without a crate for it.
-fn decode(text: &str) -> String {
-    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digits: Vec<u32> =
-        text.chars().filter_map(|c| ALPHABET.find(c)).map(|digit| u32::try_from(digit).unwrap()).collect();
-    let mut bytes = Vec::new();
-    for group in digits.chunks(4) {
-        let bits = group.iter().enumerate().fold(0, |bits, (place, digit)| bits | digit << (18 - 6 * place));
-        bytes.extend(&bits.to_be_bytes()[1..group.len()]);
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-#[test]
-fn base64_of_the_guest_is_decoded() {
-    for (encoded, text) in [("", ""), ("YQ==", "a"), ("YWI=", "ab"), ("eyJhIjogIsO8In0K", "{\"a\": \"ü\"}\n")]
-    {
-        assert_eq!(decode(encoded), text);
     }
 }

@@ -2,10 +2,12 @@
 # Real Xen 4.17 with a dom0 and a paravirtual guest that has a real vif, under QEMU without KVM.
 #
 #   xen-in-qemu.sh fetch        download and unpack the packages; nothing when that is done
-#   xen-in-qemu.sh boot DIR     boot, with what is in DIR copied over the guest's root; DIR/test.sh runs in the guest,
-#                               and what it prints is printed between "GUEST BEGIN" and "GUEST END"
+#   xen-in-qemu.sh boot DIR [HOST]
+#                               boot, with what is in DIR copied over the guest's root; DIR/test.sh runs in the guest,
+#                               and what it prints is printed between "GUEST BEGIN" and "GUEST END"; the script HOST
+#                               runs in dom0 meanwhile, and what it prints comes before
 #
-# dom0 plays the host: see xen/dom0-init for what it writes for the guest. Needs qemu-system-x86_64, cpio and the
+# dom0 plays the host: see xen/dom0-init for what it writes for the guest, xen/nova for what HOST has to send. Needs qemu-system-x86_64, cpio and the
 # packages of xenstored.sh; 75 MB are downloaded and kept in $NOVACTL_LAB (default: target/lab). No root.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,6 +16,8 @@ mkdir -p "$lab"
 lab=$(cd "$lab" && pwd)
 xen=$lab/xen
 kernel=$lab/kernel
+# what is unpacked there with the kernel; ifupdown is for a guest that has its files read
+besides="xen-hypervisor-4.17-amd64 xen-utils-common busybox-static libyajl2 ifupdown"
 work=
 trap '[ -z "$work" ] || rm -rf "$work"' EXIT
 
@@ -25,17 +29,17 @@ fetch() {
   "$here/xenstored.sh" fetch
   exec 9>"$lab/lock"
   flock 9
-  if [ ! -e "$kernel/complete" ]; then
+  if [ "$(cat "$kernel/complete" 2>/dev/null)" != "$besides" ]; then
     local image packages name
     image=$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image/ { print $2; exit }')
-    packages="$image xen-hypervisor-4.17-amd64 xen-utils-common busybox-static libyajl2"
+    packages="$image $besides"
     rm -rf "$kernel"
     mkdir -p "$kernel" "$lab/debs"
     # shellcheck disable=SC2086  # a list of names
     (cd "$lab/debs" && apt-get -qq -o APT::Sandbox::User=root download $packages >&2) ||
       die "the kernel and Xen packages cannot be downloaded"
     for name in $packages; do dpkg -x "$lab/debs/$name"_*.deb "$kernel"; done
-    touch "$kernel/complete"
+    echo "$besides" >"$kernel/complete"
   fi
   exec 9>&-
 }
@@ -82,6 +86,7 @@ boot() {
   programs "$work/guest" usr/bin "${tools[@]}"
   cp "$modules"/{xen/xen-privcmd.ko,xen/xenfs/xenfs.ko,net/xen-netfront.ko} "$work/guest/lib/"
   cp "$here/xen/guest-init" "$work/guest/init"
+  cp "$here/xen/show" "$work/guest/root/"
   cp -a "$1/." "$work/guest/"
   image "$work/guest" "$work/guest.img"
 
@@ -94,6 +99,11 @@ boot() {
   cp "$modules/net/xen-netback/xen-netback.ko" "$work/dom0/lib/"
   cp "$here/xen/vif-connected" "$work/dom0/etc/xen/scripts/"
   cp "$here/xen/dom0-init" "$work/dom0/init"
+  cp "$here"/xen/{show,nova} "$work/dom0/root/"
+  if [ -n "${2:-}" ]; then
+    programs "$work/dom0" usr/bin "$(command -v openssl)"
+    cp "$2" "$work/dom0/root/host.sh"
+  fi
   cp "$kernel/boot/vmlinuz-$version" "$work/dom0/root/vmlinuz"
   cp "$work/guest.img" "$work/dom0/root/"
   image "$work/dom0" "$work/dom0.img"
@@ -108,6 +118,6 @@ boot() {
 
 case ${1:-} in
 fetch) fetch ;;
-boot) fetch; boot "$2" ;;
-*) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+boot) fetch; boot "$2" "${3:-}" ;;
+*) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
