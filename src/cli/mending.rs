@@ -19,8 +19,11 @@ pub(super) struct Mending {
 
 /// Merges the fixes of the checks that fired.
 pub(super) fn of(target: &Target, findings: &[Finding], verb: &'static str, title: &str) -> Mending {
+    let is_held = is_held(findings);
     let fires = |check: &&Check| {
-        check.fix.is_some() && findings.iter().any(|f| f.id == check.id && f.status >= Status::Warn)
+        !is_held
+            && check.fix.is_some()
+            && findings.iter().any(|f| f.id == check.id && f.status >= Status::Warn)
     };
     let mut plan = Plan { verb, title: title.to_owned(), ..Plan::default() };
     let mut ids: Vec<String> = Vec::new();
@@ -41,6 +44,11 @@ pub(super) fn of(target: &Target, findings: &[Finding], verb: &'static str, titl
         }
     }
     Mending { plan, ids, left }
+}
+
+/// Whether nothing may be changed before a file system was checked.
+pub(super) fn is_held(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.id == "file-system-clean" && finding.status == Status::Fail)
 }
 
 /// Returns the plan with a check's fix in it.
