@@ -8,7 +8,7 @@
 mod lab;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -157,7 +157,7 @@ fn boot() -> Option<HashMap<String, Shown>> {
     }
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
-    put(&static_novactl(), &root.join("novactl"));
+    put(&lab::static_novactl(), &root.join("novactl"));
     put(&std::env::current_exe().unwrap(), &root.join("xen_guest"));
     put_libraries(root);
     std::fs::write(root.join("test.sh"), GUEST).unwrap();
@@ -165,20 +165,6 @@ fn boot() -> Option<HashMap<String, Shown>> {
     let shown = parse(&console);
     assert!(!shown.is_empty(), "the guest showed nothing:\n{console}");
     Some(shown)
-}
-
-/// Returns the static binary, built unless `NOVACTL_STATIC` names one.
-fn static_novactl() -> PathBuf {
-    if let Some(path) = std::env::var_os("NOVACTL_STATIC") {
-        return path.into();
-    }
-    const TARGET: &str = "x86_64-unknown-linux-gnu";
-    run(Command::new(env!("CARGO"))
-        .args(["build", "--release", "--target", TARGET])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("RUSTFLAGS", "-C target-feature=+crt-static"))
-    .unwrap();
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(TARGET).join("release/novactl")
 }
 
 /// Copies a program into the guest's root without its symbols, which would fill the guest's memory.

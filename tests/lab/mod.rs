@@ -148,6 +148,24 @@ pub fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab")
 }
 
+/// Returns the static binary, built unless `NOVACTL_STATIC` names one.
+pub fn static_novactl() -> PathBuf {
+    if let Some(path) = std::env::var_os("NOVACTL_STATIC") {
+        return path.into();
+    }
+    const TARGET: &str = "x86_64-unknown-linux-gnu";
+    #[expect(clippy::disallowed_methods, reason = "a test drives programs")]
+    let mut cargo = Command::new(env!("CARGO"));
+    let built = cargo
+        .args(["build", "--release", "--target", TARGET])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(TARGET).join("release/novactl")
+}
+
 fn script(args: &[&str]) -> Result<String, String> {
     #[expect(clippy::disallowed_methods, reason = "a test drives programs")]
     let output = Command::new(scripts().join("xenstored.sh")).args(args).output();
