@@ -34,6 +34,7 @@ use mount::{Access, Mounts, Place};
 
 pub use image::Format;
 pub use superblock::{Kind, State};
+pub use vhd::Vhd;
 pub use volume::Volume;
 
 /// Where the commands of a remedy expect the disk: a person mounts it there.
@@ -64,6 +65,10 @@ pub struct Facts {
     pub path: String,
     /// How it is kept.
     pub format: Format,
+    /// The size in bytes that a server sees.
+    pub size: u64,
+    /// What a VHD says of itself.
+    pub vhd: Option<Vhd>,
     /// What is on it, and why it was chosen or not.
     pub volumes: Vec<Volume>,
 }
@@ -97,8 +102,13 @@ impl Disk {
     pub fn open(path: &Path, say: &dyn Fn(&str)) -> Result<Self> {
         let image = Image::open(path, say)?;
         let place = Place::make()?;
-        let mut facts =
-            Facts { path: path.display().to_string(), format: image.format, volumes: volume::list(&image)? };
+        let mut facts = Facts {
+            path: path.display().to_string(),
+            format: image.format,
+            size: image.size(),
+            vhd: image.vhd.clone(),
+            volumes: volume::list(&image)?,
+        };
         let Some(chosen) = system::choose(&mut facts.volumes, &place)? else {
             return Err(system::no_system(&facts, &image));
         };
@@ -109,7 +119,7 @@ impl Disk {
         let root = Root::open(&at)?.known_as(Path::new(ADVISED_MOUNT));
         system::mount_beside(&mut mounts, &mut facts.volumes, chosen, &root, &at)?;
         for volume in &mut facts.volumes {
-            if matches!(volume.state, Some(State::NeedsRecovery | State::HasErrors)) {
+            if volume.needs_check().is_some() {
                 volume.fsck = volume::fsck(&image, volume);
             }
         }
@@ -205,11 +215,7 @@ impl Facts {
     fn refuse_unclean(&self) -> Result<()> {
         let mounted = self.volumes.iter().filter(|volume| volume.mounted_at.is_some());
         for volume in mounted {
-            let why = match volume.state {
-                Some(State::NeedsRecovery) => "its journal has not been replayed",
-                Some(State::HasErrors) => "it notes errors",
-                Some(State::Clean) | None => continue,
-            };
+            let Some(why) = volume.needs_check() else { continue };
             let commands: Vec<String> = volume.fsck.iter().map(|argv| argv.join(" ")).collect();
             let text =
                 format!("nothing was changed: {} needs a check before it is written to: {why}", volume.name);

@@ -7,6 +7,7 @@ mod disk_space;
 mod file_system;
 mod for_images;
 mod golden;
+mod image_format;
 pub mod metadata;
 mod root_writable;
 
@@ -44,6 +45,13 @@ pub(super) const CHECKS: &[Check] = &[
         about: "the file system needs no check before it is written",
         probe: file_system::probe,
         page: include_str!("pages/file-system-clean.md"),
+        ..TEMPLATE
+    },
+    Check {
+        id: "image-format",
+        about: "a VHD can be imported: dynamic, made by XenServer, 160 GB at most",
+        probe: image_format::probe,
+        page: include_str!("pages/image-format.md"),
         ..TEMPLATE
     },
 ];

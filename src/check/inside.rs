@@ -6,13 +6,18 @@
 use crate::target::Target;
 
 /// What works on a file system or a host, not on the system in the tree.
-const OUTSIDE: [&str; 9] = [
+const OUTSIDE: [&str; 14] = [
     "chroot",
     "novactl",
     "openstack",
     "fsck",
     "mount",
     "umount",
+    "losetup",
+    "vgchange",
+    "qemu-img",
+    "qemu-nbd",
+    "vhd-util",
     "xenstore-read",
     "xenstore-rm",
     "xenstore-ls",

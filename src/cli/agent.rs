@@ -49,6 +49,10 @@ Examples:
   novactl agent install --dry-run
   novactl agent install --root /mnt/rescue --yes";
 
+/// The checks that hold when this program was put in place.
+pub(super) const INSTALLED: [&str; 4] =
+    ["agent-installed", "agent-single", "agent-enabled", "agent-unit-native"];
+
 /// Options of `agent`.
 #[derive(Debug, Args)]
 pub struct AgentArgs {
@@ -186,10 +190,9 @@ impl Install {
 
 /// Judges the agents that are there now: what was known of the target before is not true any more.
 fn look_again(global: &Global) -> Vec<Finding> {
-    let ids = ["agent-installed", "agent-single", "agent-enabled", "agent-unit-native"];
     match global.target() {
         Ok(target) => {
-            let only = Selection { only: ids.map(str::to_owned).to_vec(), ..Selection::default() };
+            let only = Selection { only: INSTALLED.map(str::to_owned).to_vec(), ..Selection::default() };
             check::run(&Arc::new(target), &only, Limits::default())
         }
         Err(e) => vec![Finding::fail(format!("{e:#}"))],

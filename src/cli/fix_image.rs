@@ -14,7 +14,8 @@ use super::diagnosis;
 use super::mending::{self, Mending};
 use super::trouble::{self, Trouble};
 use super::verification::Broken;
-use super::{Global, say};
+use super::{Global, agent, say};
+use crate::agent::install;
 use crate::check::metadata::{self, Image, Who};
 use crate::check::{self, Finding, Limits, Occasion, Selection, Status, Topic};
 use crate::image::generalize::{self, STEPS, Step};
@@ -38,6 +39,8 @@ Examples:
                                        cloned
   novactl fix-image --root /mnt --generalize --skip logs,history
   novactl fix-image --root /mnt --cloud-init    for cloud-init, not the agent
+  novactl fix-image --disk web.vhd --install-agent
+                                       novactl as the agent, others off
   openstack image show -f json IMAGE | novactl fix-image --dry-run --metadata -
 
 On a running server, steps that would harm it are left out and named. Large
@@ -51,6 +54,9 @@ pub struct FixImage {
     /// Prepare the image for cloud-init instead of the agent
     #[arg(long)]
     cloud_init: bool,
+    /// Put this program in place as the agent, in the stead of others
+    #[arg(long, conflicts_with = "cloud_init")]
+    install_agent: bool,
     /// Check the image's properties: JSON of the image API; - reads stdin
     #[arg(long, value_name = "FILE")]
     metadata: Option<PathBuf>,
@@ -93,10 +99,14 @@ impl FixImage {
         }
         let title = "make the system ready for an image";
         let is_wanted = |finding: &Finding| finding.status >= Status::Warn;
-        let Mending { mut plan, ids, mut left, .. } =
+        let Mending { mut plan, mut ids, mut left, .. } =
             mending::of(&target, &findings, &is_wanted, "fix-image", title);
         let steps = self.steps(&target, &mut findings);
-        for (name, planned) in self.further(&target, &steps) {
+        let further = if mending::is_held(&findings) { Vec::new() } else { self.further(&target, &steps) };
+        if self.install_agent && !further.is_empty() {
+            ids.extend(agent::INSTALLED.map(str::to_owned));
+        }
+        for (name, planned) in further {
             let mut merged = plan.clone();
             match planned.and_then(|planned| merged.merge(planned)) {
                 Ok(()) => plan = merged,
@@ -135,7 +145,11 @@ impl FixImage {
     }
 
     fn who(&self) -> Who {
-        if self.cloud_init { Who::CloudInit } else { Who::Agent }
+        match (self.cloud_init, self.install_agent) {
+            (true, _) => Who::CloudInit,
+            (false, true) => Who::NewAgent,
+            (false, false) => Who::Agent,
+        }
     }
 
     /// Returns which checks are made; `None` when only steps were named.
@@ -160,7 +174,11 @@ impl FixImage {
         let against = |check: &&'static check::Check| {
             let for_the_agent = check.topic == Topic::Agent
                 || matches!(check.id, "cloud-init-network" | "golden-image" | "xentools-before-agent");
-            self.cloud_init && for_the_agent || goes_without_network && check.topic == Topic::Network
+            // another agent is switched off, not mended
+            let for_another = check.topic == Topic::Agent || check.id == "xentools-before-agent";
+            self.cloud_init && for_the_agent
+                || self.install_agent && for_another
+                || goes_without_network && check.topic == Topic::Network
         };
         skip.extend(check::every().filter(against).map(|check| check.id.to_owned()));
         // it waits for an answer of the agent, which is no part of an image
@@ -225,6 +243,9 @@ impl FixImage {
         let mut plans = Vec::new();
         if self.cloud_init && self.only.is_empty() {
             plans.push(("cloud-init", hand_over::plan(target)));
+        }
+        if self.install_agent {
+            plans.push(("agent", install::own_program().and_then(|program| install::plan(target, program))));
         }
         plans.extend(steps.iter().map(|step| (step.name, step.plan(target, &mut keep))));
         plans

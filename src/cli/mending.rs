@@ -27,8 +27,10 @@ pub(super) fn of(
     verb: &'static str,
     title: &str,
 ) -> Mending {
-    let fires =
-        |check: &&Check| check.fix.is_some() && findings.iter().any(|f| f.id == check.id && is_wanted(f));
+    let is_held = is_held(findings);
+    let fires = |check: &&Check| {
+        !is_held && check.fix.is_some() && findings.iter().any(|f| f.id == check.id && is_wanted(f))
+    };
     let mut plan = Plan { verb, title: title.to_owned(), ..Plan::default() };
     let mut ids: Vec<String> = Vec::new();
     let mut left: Vec<String> = Vec::new();
@@ -52,6 +54,11 @@ pub(super) fn of(
         }
     }
     Mending { plan, ids, left, stays }
+}
+
+/// Whether nothing may be changed before a file system was checked.
+pub(super) fn is_held(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.id == "file-system-clean" && finding.status == Status::Fail)
 }
 
 /// Returns the plan with a check's fix in it.

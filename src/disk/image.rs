@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::busy::{self, Asked};
 use super::bytes::{Bytes, be32, be64, le64};
 use super::refused;
-use super::vhd;
+use super::vhd::{self, Vhd};
 use crate::exec::Cmd;
 use crate::root::Root;
 
@@ -64,6 +64,8 @@ pub(super) struct Image {
     pub(super) path: PathBuf,
     /// How it is kept.
     pub(super) format: Format,
+    /// The footer, when it is a VHD.
+    pub(super) vhd: Option<Vhd>,
     /// The raw copy, when it had to be converted.
     copy: Option<File>,
     bytes: Bytes,
@@ -130,6 +132,7 @@ impl Image {
             return Ok(Self {
                 path,
                 format: Format::Device,
+                vhd: None,
                 copy: None,
                 bytes: Bytes::of(file, size),
                 nodes,
@@ -137,7 +140,8 @@ impl Image {
         }
         let bytes = Bytes::of(file, size);
         let format = format(&bytes, &path)?;
-        let image = Self { path, format, copy: None, bytes, nodes: Vec::new() };
+        let vhd = Vhd::of(&bytes)?;
+        let image = Self { path, format, vhd, copy: None, bytes, nodes: Vec::new() };
         match format.driver() {
             None => Ok(image),
             Some(driver) => image.converted(driver, say),
@@ -147,6 +151,12 @@ impl Image {
     /// Returns its bytes.
     pub(super) fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// Returns the size that a server sees, in bytes.
+    pub(super) fn size(&self) -> u64 {
+        let is_footed = self.copy.is_none() && self.vhd.is_some();
+        self.bytes.size() - if is_footed { vhd::SIZE as u64 } else { 0 }
     }
 
     /// Returns what is mounted: the device, the file, or the copy that has no name.

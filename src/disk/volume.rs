@@ -84,6 +84,15 @@ impl Volume {
         format!("{}{device} ({kind}, {}{place}): {}", self.name, size_words(self.size), self.reason)
     }
 
+    /// Returns why it has to be checked before it is written to; `None` when it was put down cleanly.
+    pub fn needs_check(&self) -> Option<&'static str> {
+        match self.state? {
+            State::NeedsRecovery => Some("its journal has not been replayed"),
+            State::HasErrors => Some("it notes errors"),
+            State::Clean => None,
+        }
+    }
+
     /// Returns how deep it is mounted: outer ones come first.
     pub(super) fn depth(&self) -> usize {
         self.mounted_at.as_deref().map_or(0, |place| place.trim_matches('/').len())

@@ -1,12 +1,13 @@
-//! `file-system-clean`: does the file system of a mounted disk need a check before anything is written to it.
+//! `file-system-clean`: does a file system need a check before anything is written to it.
 //!
-//! The tree is mounted already, so whoever mounted it has replayed its journal; what is left to see is whether the
-//! kernel has met errors in it. ext4 counts them, over mounts, in its superblock (kernel,
+//! On a disk, the superblock of each file system that is mounted says so. A mounted tree had its journal replayed by
+//! whoever mounted it; what is left to see is whether the kernel has met errors in it. ext4 counts them, over mounts, in its superblock (kernel,
 //! Documentation/ABI/testing/sysfs-fs-ext4: `errors_count`); other file systems show nothing here.
 
 use anyhow::Result;
 
 use crate::check::Finding;
+use crate::disk::{Facts, Volume};
 use crate::root::Root;
 use crate::target::Target;
 
@@ -14,9 +15,36 @@ pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
     if target.is_live() {
         return Ok(vec![Finding::skipped("the running system mounted it itself: root-writable judges that")]);
     }
+    if let Some(disk) = target.disk() {
+        return Ok(of_disk(disk.facts()));
+    }
     let Some(stat) = target.root.stat_opt(".")? else { return Ok(Vec::new()) };
     // the kernel that has it mounted is the one of the machine that looks
     judge(&Root::live()?, stat.device)
+}
+
+fn of_disk(facts: &Facts) -> Vec<Finding> {
+    let mounted = facts.volumes.iter().filter(|volume| volume.mounted_at.is_some());
+    let found: Vec<Finding> = mounted.filter_map(needs_check).collect();
+    if found.is_empty() {
+        return vec![Finding::ok("the file systems were put down cleanly")];
+    }
+    found
+}
+
+fn needs_check(volume: &Volume) -> Option<Finding> {
+    let why = volume.needs_check()?;
+    let finding = Finding::fail("a file system needs a check before it is written: nothing is changed")
+        .because("writing to it can destroy what a check would save")
+        .seen(&volume.name, why)
+        .about(&volume.name)
+        .mend("check it");
+    Some(
+        volume
+            .fsck
+            .iter()
+            .fold(finding, |finding, argv| finding.by(&argv.iter().map(String::as_str).collect::<Vec<_>>())),
+    )
 }
 
 fn judge(machine: &Root, device: u64) -> Result<Vec<Finding>> {
@@ -34,12 +62,14 @@ fn judge(machine: &Root, device: u64) -> Result<Vec<Finding>> {
     }
     let device = format!("/dev/{name}");
     Ok(vec![
-        Finding::fail("the file system has errors and needs a check before it is written")
-            .because("writing to it can destroy what a check would save")
-            .seen(path, format!("{} errors", count.trim()))
-            .mend("unmount it and check it")
-            .by(&["umount", &device])
-            .by(&["fsck", "-fy", &device]),
+        Finding::fail(
+            "the file system has errors and needs a check before it is written: nothing is changed",
+        )
+        .because("writing to it can destroy what a check would save")
+        .seen(path, format!("{} errors", count.trim()))
+        .mend("unmount it and check it")
+        .by(&["umount", &device])
+        .by(&["fsck", "-fy", &device]),
     ])
 }
 

@@ -74,7 +74,11 @@ impl Image {
                     .by(&self.set(&[(key, wanted)]).iter().map(String::as_str).collect::<Vec<_>>()),
             );
         };
-        let is_agents = who == Who::Agent && target.agents().all.iter().any(|agent| agent.is_enabled());
+        let is_agents = match who {
+            Who::Agent => target.agents().all.iter().any(|agent| agent.is_enabled()),
+            Who::NewAgent => true,
+            Who::CloudInit => false,
+        };
         let asks_agent = self.get("xenapi_use_agent");
         match (is_agents, asks_agent.map(truth)) {
             (_, Some(None)) => {
@@ -156,15 +160,7 @@ impl Image {
             .and_then(|text| text.parse::<u64>().ok())
             .map(|bytes| bytes.div_ceil(1 << 30));
         let gib = of_bytes.or_else(|| self.get("min_disk")?.parse().ok())?;
-        if gib <= DISK_SMALL {
-            return None;
-        }
-        let finding = if gib <= DISK_MAX {
-            Finding::note("the disk is too large for General Purpose and I/O optimized flavours")
-        } else {
-            Finding::fail("the disk is too large to be imported")
-        };
-        Some(finding.seen("the image's properties", format!("{gib} GiB")).about("size"))
+        too_large("the image's properties", gib)
     }
 
     /// Returns the command that sets properties on this image.
@@ -173,11 +169,26 @@ impl Image {
     }
 }
 
+/// Judges the size of a system disk, which `source` says.
+pub(super) fn too_large(source: &str, gib: u64) -> Option<Finding> {
+    if gib <= DISK_SMALL {
+        return None;
+    }
+    let finding = if gib <= DISK_MAX {
+        Finding::note("the disk is too large for General Purpose and I/O optimized flavours")
+    } else {
+        Finding::fail("the disk is too large to be imported")
+    };
+    Some(finding.seen(source, format!("{gib} GiB")).about("size"))
+}
+
 /// Who is to configure the servers built of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
     /// The agent, where there is one.
     Agent,
+    /// The agent that is put in place now.
+    NewAgent,
     /// cloud-init.
     CloudInit,
 }

@@ -1,0 +1,148 @@
+//! The proof of `--disk`: a real Debian 12 whose agent is broken, mended in its image, boots in QEMU to a login with the
+//! password that was set there, with this program as its agent, a machine id and host keys of its own.
+//!
+//! Takes about a minute, and a few more the first time.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking and runs what it tests"
+)]
+
+#[path = "guests/elf.rs"]
+mod elf;
+mod lab;
+#[path = "guests/manifest.rs"]
+#[allow(dead_code, reason = "every test file uses its own part")]
+mod manifest;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+const PASSWORD: &str = "s3t On the disk";
+const OLD_ID: &str = "0123456789abcdef0123456789abcdef";
+/// Debian's sshd makes no keys: what the finding host-keys advises.
+const KEYGEN: &str =
+    "[Service]\nExecStartPre=\nExecStartPre=/usr/bin/ssh-keygen -A\nExecStartPre=/usr/sbin/sshd -t\n";
+
+/// The serial console of a running guest.
+struct Console {
+    child: Child,
+    input: ChildStdin,
+    output: ChildStdout,
+    seen: String,
+}
+
+impl Console {
+    fn boot(image: &Path) -> Self {
+        let mut command = Command::new(lab::scripts().join("boot-image.sh"));
+        command.arg("boot").arg(image).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        Self { child, input, output, seen: String::new() }
+    }
+
+    /// Reads on until a text comes, and returns what came before it. The script ends a guest that hangs.
+    fn until(&mut self, text: &str) -> String {
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some((before, rest)) = self.seen.split_once(text) {
+                let (before, rest) = (before.to_owned(), rest.to_owned());
+                self.seen = rest;
+                return before;
+            }
+            let count = self.output.read(&mut buffer).unwrap();
+            assert_ne!(count, 0, "no {text:?} came: {}", self.seen);
+            self.seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        }
+    }
+
+    fn types(&mut self, line: &str) {
+        writeln!(self.input, "{line}").unwrap();
+    }
+
+    /// Runs a command line and returns what it prints.
+    fn shell(&mut self, line: &str) -> String {
+        // the line is echoed, and must not look like its own result
+        self.types(&format!("echo BE''GIN; {line}; echo E''ND"));
+        self.until("BEGIN");
+        self.until("END").replace('\r', "").trim().to_owned()
+    }
+}
+
+fn run(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
+    let text = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned();
+    if output.status.code().is_some_and(|code| code <= 1) {
+        Ok(text)
+    } else {
+        Err(format!("{command:?}: {text}"))
+    }
+}
+
+/// Makes the image of a tree in which an agent stands that cannot run: there is no Python.
+fn image(tree: &Path, dir: &Path) -> PathBuf {
+    let root = dir.join("root");
+    run(Command::new("cp").arg("-a").arg(tree).arg(&root)).unwrap();
+    let all = manifest::Manifests::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests")).unwrap();
+    all.guest("lab/healthy").unwrap().unpack(&root).unwrap();
+    let root_argument = format!("--root={}", root.display());
+    run(Command::new("systemctl").args([&root_argument, "enable", "python3-nova-agent.service"])).unwrap();
+    fs::write(root.join("etc/machine-id"), format!("{OLD_ID}\n")).unwrap();
+    fs::write(root.join("etc/fstab"), "LABEL=root / ext4 defaults 0 1\n").unwrap();
+    fs::create_dir_all(root.join("etc/systemd/system/ssh.service.d")).unwrap();
+    fs::write(root.join("etc/systemd/system/ssh.service.d/keygen.conf"), KEYGEN).unwrap();
+    let image = dir.join("disk.img");
+    run(Command::new("truncate").args(["-s", "900M"]).arg(&image)).unwrap();
+    run(Command::new("/usr/sbin/mkfs.ext4").args(["-q", "-L", "root", "-d"]).arg(&root).arg(&image)).unwrap();
+    image
+}
+
+#[test]
+fn a_broken_image_is_mended_and_boots_to_a_login_as_a_new_server() {
+    if !rustix::process::geteuid().is_root() || !Path::new("/dev/loop-control").exists() {
+        return lab::skipped::<()>("mounting an image takes root and loop devices").unwrap_or_default();
+    }
+    let tree = match run(Command::new(lab::scripts().join("boot-image.sh")).arg("fetch")) {
+        Ok(tree) => PathBuf::from(tree.lines().last().unwrap_or_default()),
+        Err(why) => return lab::skipped::<()>(&why).unwrap_or_default(),
+    };
+    let old_key = fs::read_to_string(tree.join("etc/ssh/ssh_host_ed25519_key.pub")).unwrap();
+    let dir = tempfile::tempdir_in(tree.parent().unwrap()).unwrap();
+    let image = image(&tree, dir.path());
+
+    let novactl = lab::static_novactl();
+    let mut set = Command::new(&novactl);
+    set.args(["set-password", "--stdin", "--yes", "--unlock", "--disk"]).arg(&image).stdin(Stdio::piped());
+    let mut child = set.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    writeln!(child.stdin.take().unwrap(), "{PASSWORD}").unwrap();
+    assert!(child.wait().unwrap().code().is_some_and(|code| code <= 1));
+    let mut fix = Command::new(&novactl);
+    fix.args(["fix-image", "--install-agent", "--generalize", "--yes", "--disk"]).arg(&image);
+    let made = run(&mut fix).unwrap();
+    assert!(made.contains("DONE"), "{made}");
+
+    let mut console = Console::boot(&image);
+    console.until("login: ");
+    console.types("root");
+    console.until("Password: ");
+    console.types(PASSWORD);
+    console.until("# ");
+    let id = console.shell("cat /etc/machine-id");
+    assert!(id.len() == 32 && id != OLD_ID, "{id}");
+    let ssh = console.shell("systemctl start ssh; systemctl is-active ssh");
+    assert_eq!(ssh.lines().last(), Some("active"), "{ssh}");
+    let key = console.shell("cat /etc/ssh/ssh_host_ed25519_key.pub");
+    assert!(key.starts_with("ssh-ed25519 ") && key != old_key.trim(), "{key}");
+    let enabled = console.shell("systemctl is-enabled novactl-agent python3-nova-agent");
+    assert_eq!(enabled, "enabled\ndisabled");
+    let version = console.shell("/usr/sbin/novactl --version");
+    assert_eq!(version, format!("novactl {}", env!("CARGO_PKG_VERSION")));
+    // it was started, and says that QEMU is no Xen
+    let status = console.shell("systemctl show -P ExecMainStartTimestampMonotonic novactl-agent");
+    assert!(status.parse::<u64>().is_ok_and(|time| time > 0), "{status}");
+    console.types("poweroff -f");
+    console.child.wait().unwrap();
+}
