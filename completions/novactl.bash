@@ -535,7 +535,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__fix__subcmd__image)
-            opts="-y -v -q -h --cloud-init --metadata --generalize --list-steps --only --skip --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
+            opts="-y -v -q -h --cloud-init --install-agent --metadata --generalize --list-steps --only --skip --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -164,6 +164,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l color -d '
 always\t'Also into files and pipes'
 never\t'Never'"
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l cloud-init -d 'Prepare the image for cloud-init instead of the agent'
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l install-agent -d 'Put this program in place as the agent, in the stead of others'
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l generalize -d 'Remove what must not be cloned: machine id, host keys, logs, ...'
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l list-steps -d 'List the steps of --generalize and do nothing'
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l dry-run -d 'Show what would change and change nothing'
