@@ -3,6 +3,8 @@
 mod network;
 
 use network::lab;
+use novactl::net::backend::BACKENDS;
+use novactl::net::intent::Intent;
 use novactl::target::Target;
 use novactl::xenstore::Source;
 
@@ -159,4 +161,21 @@ fn the_real_ifupdown_ng_of_alpine_makes_of_it_what_is_meant() {
             .collect();
         assert_eq!(outcome, want.join("\n"), "{}", case.name);
     }
+}
+
+#[test]
+fn busybox_which_would_not_read_it_is_not_written_for() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let dir = tempfile::tempdir().unwrap();
+    for path in ["sbin", "bin"] {
+        std::fs::create_dir(dir.path().join(path)).unwrap();
+    }
+    let program = dir.path().join("bin/busybox");
+    std::fs::write(&program, "").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    symlink("/bin/busybox", dir.path().join("sbin/ifup")).unwrap();
+    let target = Target::offline(dir.path(), Source::None).unwrap();
+    let ifupdown = BACKENDS.iter().find(|backend| backend.name() == "ifupdown").unwrap();
+    let error = ifupdown.render(&Intent { nics: Vec::new() }, &target).unwrap_err();
+    assert!(error.to_string().starts_with("sbin/ifup is busybox"), "{error}");
 }

@@ -457,7 +457,7 @@ fn a_person_on_a_terminal_is_asked_and_control_c_changes_nothing() {
         seen 'with its length'; delete; printf '203.0.113.7/24\\r' >&3
         seen 'Default gateway.*198.51.100.1'; delete; printf '203.0.113.1\\r' >&3
         seen 'Name servers'; delete; printf '203.0.113.53\\r' >&3
-        seen 'Make this change'; printf y >&3
+        seen 'Make this change'; printf 'y\\r' >&3
         code=0; wait $terminal || code=$?
         exec 3>&-
         cat /run/screen

@@ -242,7 +242,7 @@ pid, fd = pty.fork()
 if pid == 0: os.execvp('sh', ['sh', '-c', 'exec ' + sys.argv[1]])
 out, at = b'', 0
 for question, answer in ((b'New password of root', b's3cret\\n'), (b'once more', b'other\\n'),
-        (b'New password of root', b's3cret\\n'), (b'once more', b's3cret\\n'), (b'Make this change', b'y')):
+        (b'New password of root', b's3cret\\n'), (b'once more', b's3cret\\n'), (b'Make this change', b'y\\n')):
     while question not in out[at:]: out += os.read(fd, 4096)
     at = out.index(question, at) + len(question)
     while termios.tcgetattr(fd)[3] & termios.ECHO: os.sched_yield()

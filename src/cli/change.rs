@@ -233,7 +233,9 @@ pub(super) fn carry_out(
         report.findings.push(bad);
         return report.failed(applied.take_back(cause));
     }
-    report.left.extend(verdict.left.iter().map(left_over));
+    let left: Vec<_> =
+        verdict.left.iter().map(left_over).filter(|line| !report.left.contains(line)).collect();
+    report.left.extend(left);
     let is_new = |f: &Finding| !report.findings.iter().any(|g| (g.id, &g.subject) == (f.id, &f.subject));
     let warned: Vec<_> = found.into_iter().filter(|f| f.status == Status::Warn && is_new(f)).collect();
     report.findings.extend(warned);

@@ -77,6 +77,9 @@ pub struct FixImage {
     consent: Consent,
 }
 
+/// Checks whose fix is novactl's own agent.
+const AGENT_REPLACED: [&str; 3] = ["agent-installed", "agent-supports-distro", "agent-libraries"];
+
 impl FixImage {
     pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         if self.list_steps {
@@ -98,8 +101,11 @@ impl FixImage {
             findings.push(metadata::for_cloud_init());
         }
         let title = "make the system ready for an image";
-        let is_wanted = |finding: &Finding| finding.status >= Status::Warn;
-        let Mending { mut plan, mut ids, mut left, .. } =
+        // an agent of another make is put there on demand alone
+        let is_wanted = |finding: &Finding| {
+            finding.status >= Status::Warn && (self.install_agent || !AGENT_REPLACED.contains(&finding.id))
+        };
+        let Mending { mut plan, mut ids, mut left } =
             mending::of(&target, &findings, &is_wanted, "fix-image", title);
         let steps = self.steps(&target, &mut findings);
         let further = if mending::is_held(&findings) { Vec::new() } else { self.further(&target, &steps) };

@@ -15,8 +15,6 @@ pub(super) struct Mending {
     pub(super) ids: Vec<String>,
     /// What stays wrong, each in a line.
     pub(super) left: Vec<String>,
-    /// What no fix mends: it is no reason to take the rest back.
-    pub(super) stays: Vec<Finding>,
 }
 
 /// Merges the fixes of the checks of which a finding is wanted.
@@ -46,14 +44,12 @@ pub(super) fn of(
     let is_mended = |f: &Finding| {
         ids.iter().any(|id| id == f.id) && f.remedy.as_ref().is_none_or(|remedy| remedy.fixable)
     };
-    let stays: Vec<Finding> =
-        findings.iter().filter(|f| f.status == Status::Fail && !is_mended(f)).cloned().collect();
-    for finding in &stays {
+    for finding in findings.iter().filter(|f| f.status == Status::Fail && !is_mended(f)) {
         if !left.iter().any(|line| line.starts_with(&format!("{}: ", finding.id))) {
             left.push(change::left_over(finding));
         }
     }
-    Mending { plan, ids, left, stays }
+    Mending { plan, ids, left }
 }
 
 /// Whether nothing may be changed before a file system was checked.

@@ -48,6 +48,9 @@ pub(super) fn file(target: &Target) -> Result<Vec<Finding>> {
 
 /// Names the server again as the newest trace of its name says.
 pub(super) fn restore(target: &Target) -> Result<Plan> {
+    if network::was_never_built(target) {
+        return Ok(Plan::default());
+    }
     let known = known(target)?.context("nothing says what this server was called: write its name by hand")?;
     let mut plan = named(target, &known.name)?;
     // the backup has the mode and the SELinux label that the file had

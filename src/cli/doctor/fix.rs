@@ -28,7 +28,7 @@ pub(super) fn mend(
     let is_wanted = |f: &Finding| {
         f.status >= Status::Warn || f.status == Status::Note && only.iter().any(|id| id == f.id)
     };
-    let Mending { plan, ids, left, stays } =
+    let Mending { plan, ids, left } =
         mending::of(target, &findings, &is_wanted, "fix", "fix what doctor found");
     // a session that a new network could cut off gets its old one back
     let is_network = |topic| matches!(topic, Topic::Network | Topic::Interfaces);
@@ -39,13 +39,7 @@ pub(super) fn mend(
         // what was known of the target before the change is not true any more
         Ok(target) => {
             let same = Selection { only: ids.clone(), ..Selection::default() };
-            let mut found = check::run(&Arc::new(target), &same, Limits::default());
-            // what was left to hands is no reason to take the rest back
-            let is_left = |f: &Finding| {
-                stays.iter().any(|s| (s.id, &s.subject, &s.title) == (f.id, &f.subject, &f.title))
-            };
-            found.retain(|finding| !is_left(finding));
-            found
+            check::run(&Arc::new(target), &same, Limits::default())
         }
         Err(e) => vec![Finding::fail(format!("{e:#}"))],
     };

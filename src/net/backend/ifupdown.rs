@@ -8,7 +8,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::super::configured::Scan;
 use super::super::eni;
@@ -63,6 +63,12 @@ impl Backend for Ifupdown {
 
     fn render(&self, intent: &Intent, target: &Target) -> Result<Vec<FileChange>> {
         let root = &target.root;
+        // its `address` takes no prefix: the next boot would find no network (busybox 1.35)
+        if let Some(program) = root.find_program("ifup")
+            && root.resolve(&program)?.is_some_and(|file| file.ends_with("busybox"))
+        {
+            bail!("{program} is busybox, which does not read what is written here: install ifupdown-ng");
+        }
         let mut scan = Scan::of(root);
         let texts = eni::texts(&mut scan);
         scan.complete()?;
