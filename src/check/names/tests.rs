@@ -47,7 +47,7 @@ fn the_name_comes_back_from_a_backup_or_the_log() {
         let after = mended(check("hostname-file"), files, &["etc/hostname"]);
         assert_eq!(after, [Some(name.to_owned())], "{files:?}");
     }
-    let nothing = crate::facts::tree::Tree::of(&[("etc/x", "")]);
+    let nothing = crate::facts::tree::Tree::of(&[BUILT]);
     let target = Target::offline(nothing.path(), Source::None).unwrap();
     let error = (check("hostname-file").fix.unwrap())(&target).unwrap_err();
     assert_eq!(error.to_string(), "nothing says what this server was called: write its name by hand");
