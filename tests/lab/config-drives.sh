@@ -90,6 +90,8 @@ boot() {
   {
     echo '#!/bin/sh'
     echo '/bin/busybox --install -s /bin'
+    # a program of its own: reset-network does not write for busybox' ifup
+    echo 'mkdir -p /sbin; printf "#!/bin/sh\\nexec /bin/busybox ifup \\"\$@\\"\\n" >/sbin/ifup; chmod +x /sbin/ifup'
     echo 'mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev'
     for module in $modules; do cp "$tree/drivers/$module.ko" "$work/root/modules/"; done
     for module in $filesystems; do cp "$tree/fs/$module.ko" "$work/root/modules/"; done
