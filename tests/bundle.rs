@@ -100,6 +100,25 @@ fn no_planted_secret_is_in_the_finished_archive() {
     }
 }
 
+#[test]
+fn every_field_is_one_of_the_allow_list() {
+    let mut schemas = boon::Schemas::new();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/bundle.json");
+    let schema = boon::Compiler::new().compile(file.to_str().unwrap(), &mut schemas).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["centos-7-rm14157", "debian-12", "alpine-3.19", "freebsd-13", "ubuntu-14.04", "centos-6"] {
+        let root = guest(name);
+        let file = dir.path().join(name);
+        assert!(matches!(bundle(root.path(), &file, &[]).status.code(), Some(0 | 1)), "{name}");
+        let files = unpacked(&file).into_iter().filter(|(name, _)| name != "README.txt");
+        let parsed = files.map(|(name, text)| (name, serde_json::from_str(&text).unwrap()));
+        let document = serde_json::Value::Object(parsed.collect());
+        if let Err(e) = schemas.validate(&document, schema) {
+            panic!("{name}: {e:#}");
+        }
+    }
+}
+
 /// The log of an old agent, which wrote what it was handed.
 fn log() -> String {
     let start = "2026-11-21 23:15:00,100 [INFO] Agent is starting up\n";
