@@ -1,11 +1,16 @@
 //! ifcfg files: what is written means what the host says, and a real shell reads the same variables.
 
-#![expect(clippy::disallowed_methods, reason = "runs a shell")]
+#![expect(clippy::disallowed_methods, reason = "runs a shell and makes trees")]
 
 mod network;
 
 use std::process::Command;
 
+use novactl::commands::network::ResetNetwork;
+use novactl::net::backend::BACKENDS;
+use novactl::net::host;
+use novactl::net::intent::{Family, Nic};
+use novactl::root::Root;
 use novactl::target::Target;
 use novactl::xenstore::Source;
 
@@ -134,5 +139,44 @@ fn a_real_shell_reads_the_same_and_runs_nothing() {
                 case.name
             );
         }
+    }
+}
+
+#[test]
+fn routes_in_the_agents_form_are_read_as_initscripts_read_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let scripts = dir.path().join(DIR);
+    std::fs::create_dir_all(&scripts).unwrap();
+    std::fs::write(scripts.join("ifcfg-eth1"), "DEVICE=eth1\nIPADDR=10.176.1.2\nNETMASK=255.255.224.0\n")
+        .unwrap();
+    let routes = "ADDRESS0=10.208.0.0\nNETMASK0=255.240.0.0\nGATEWAY0=10.176.0.1\n\
+                  ADDRESS1=10.191.192.0\nNETMASK1=255.255.192.0\nGATEWAY1=10.176.0.1\n\
+                  ADDRESS3=10.0.0.0\nNETMASK3=255.0.0.0\nGATEWAY3=10.176.0.1\n";
+    std::fs::write(scripts.join("route-eth1"), routes).unwrap();
+    let root = Root::open(dir.path()).unwrap();
+    let ifcfg = BACKENDS.iter().find(|backend| backend.name() == "ifcfg").unwrap();
+    let nic = Nic { name: "eth1".to_owned(), mac: "52:54:00:a1:00:02".parse().unwrap() };
+    let found = ifcfg.configured(&root, &nic).unwrap().unwrap();
+    let to: Vec<String> = found.routes_of(Family::V4).iter().map(|route| route.to.to_string()).collect();
+    assert_eq!(to, ["10.208.0.0/12", "10.191.192.0/18"], "they end where a number is missing");
+}
+
+#[test]
+fn where_a_record_cannot_be_read_no_nic_is_named_by_its_order() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("root").join(DIR)).unwrap();
+    let good = r#"{"label": "private", "mac": "52:54:00:a1:00:02", "ips": [{"ip": "10.176.1.2", "netmask": "255.255.224.0", "enabled": "1"}]}"#;
+    for (bad, names) in [("{\"label\": \"public\", ", &[][..]), (good, &["eth0", "eth1"])] {
+        let bad = bad.replace("a1:00:02", "a1:00:01");
+        let dump =
+            serde_json::json!({"vm-data": {"networking": {"525400A10001": bad, "525400A10002": good}}});
+        let path = dir.path().join("dump.json");
+        std::fs::write(&path, dump.to_string()).unwrap();
+        let target = Target::offline(&dir.path().join("root"), Source::Path(path)).unwrap();
+        let network = host::host_nics(&mut *target.xenstore().unwrap()).unwrap();
+        let command = ResetNetwork { network, hostname: None, backend: None };
+        let found: Vec<String> =
+            command.intent(&target).unwrap().nics.into_iter().map(|nic| nic.name).collect();
+        assert_eq!(found, names);
     }
 }

@@ -126,6 +126,20 @@ impl ResetNetwork {
     /// A disk does not say which names its NICs will have: eth0 is the public one, as the provider plugs them; on
     /// FreeBSD they are named by their driver, xn (xn(4)).
     fn assumed_nics(&self, target: &Target, findings: &mut Vec<Finding>) -> Vec<Nic> {
+        // the order is all there is to go by, and it is wrong when a place in it is not known
+        let unplaced =
+            self.network.nics.iter().find(|nic| nic.mac.is_none() || (nic.is_lost() && nic.label.is_none()));
+        if let Some(record) = unplaced {
+            findings.push(
+                Finding::warn("which NIC is eth0 is not known: a record of the host cannot be read")
+                    .about(&record.key)
+                    .because(
+                        "this disk has no record of its NICs, so their order in the host's data names them",
+                    )
+                    .of("nics-match-host-data", Topic::Interfaces),
+            );
+            return Vec::new();
+        }
         let mut records: Vec<_> = self.network.nics.iter().filter(|record| record.mac.is_some()).collect();
         let rank = |record: &HostNic| match record.label.as_deref().map(str::to_lowercase).as_deref() {
             Some("public") => 0,

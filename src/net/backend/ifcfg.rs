@@ -25,6 +25,9 @@ use crate::target::Target;
 /// What our route files begin with, below what somebody else wrote.
 const MARK: &str = "# as the host assigns it, written by novactl";
 
+/// Numbered routes of a file that are read.
+const NUMBERED_MAX: usize = 256;
+
 /// Variables that say where addresses, routes and name servers come from: the host says that now.
 const OWN: [&str; 30] = [
     "BOOTPROTO",
@@ -170,7 +173,7 @@ impl Backend for Ifcfg {
         }
         for prefix in ["route", "route6"] {
             let text = root.text_opt(&format!("{RED_HAT}/{prefix}-{name}"))?.unwrap_or_default();
-            text.lines().for_each(|line| take_route(&mut reading, line));
+            take_routes(&mut reading, &text);
         }
         for number in 1..=9 {
             reading.add_dns(value(&format!("DNS{number}")));
@@ -330,6 +333,28 @@ fn routes_of(nic: &NicIntent, family: Family, old: &str) -> String {
         let _ = writeln!(text, "{to}{via} dev {}{onlink}", file_stem(&nic.name));
     }
     text
+}
+
+/// Takes the routes of a file as initscripts do (`ifup-routes`): `ADDRESSn=` from 0 up where a line begins so, which is
+/// the agent's form, else a line of `ip route` each.
+fn take_routes(reading: &mut Reading, text: &str) {
+    let variables = assignments::parse(text);
+    let is_number = |number: &str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let is_numbered = |variable: &Variable| variable.name.strip_prefix("ADDRESS").is_some_and(is_number);
+    if !variables.iter().any(is_numbered) {
+        text.lines().for_each(|line| take_route(reading, line));
+        return;
+    }
+    for number in 0..NUMBERED_MAX {
+        let value = |name: &str| assignments::value(&variables, &format!("{name}{number}"));
+        let to = value("ADDRESS");
+        if to.is_empty() {
+            return;
+        }
+        let mask = value("NETMASK").parse().ok().and_then(|mask| ipnet::ip_mask_to_prefix(mask).ok());
+        let to = mask.map_or_else(|| to.to_owned(), |prefix| format!("{to}/{prefix}"));
+        reading.add_route(&to, Some(value("GATEWAY")), Reach::Plain);
+    }
 }
 
 fn take_route(reading: &mut Reading, line: &str) {
