@@ -4,34 +4,27 @@
 //! bridges and other interfaces stay, and of the NICs' own their options (`-txcsum`, `mtu`) and addresses of carp.
 //! Source: rc.conf(5), libexec/rc/network.subr and libexec/rc/rc.d/routing.
 
+mod files;
+mod ifconfig;
+
 use std::net::IpAddr;
 
 use anyhow::Result;
 use ipnet::IpNet;
 
 use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent};
-use super::reading::{Reach, Reading};
-use super::settings::{Settings, Value};
+use super::reading::Reach;
+use super::settings::Value;
 use super::{Backend, Claim, Strength, far_hops, file_stem, resolv};
 use crate::exec::Cmd;
 use crate::facts::os::Base;
 use crate::plan::FileChange;
 use crate::root::Root;
 use crate::target::Target;
+use files::Files;
+use ifconfig::{Route, is_carp, options};
 
 const MAIN: &str = "etc/rc.conf";
-/// Read before it, and never written.
-const DEFAULTS: &str = "etc/defaults/rc.conf";
-/// Read after it, in this order, by netif and routing.
-const LATER: [&str; 7] = [
-    "etc/rc.conf.local",
-    "etc/rc.conf.d/network",
-    "etc/rc.conf.d/netif",
-    "etc/rc.conf.d/routing",
-    "usr/local/etc/rc.conf.d/network",
-    "usr/local/etc/rc.conf.d/netif",
-    "usr/local/etc/rc.conf.d/routing",
-];
 /// How the names of our routes begin.
 const PREFIX: &str = "novactl";
 /// The list of static routes and how the variable of each begins.
@@ -162,141 +155,9 @@ impl Backend for RcConf {
     }
 }
 
-/// Every file with variables of the network.
-struct Files {
-    defaults: Settings,
-    main: Settings,
-    later: Vec<(&'static str, Settings)>,
-}
-
-impl Files {
-    fn of(root: &Root) -> Result<Self> {
-        let read =
-            |path: &str| -> Result<Settings> { Ok(Settings::of(&root.text_opt(path)?.unwrap_or_default())) };
-        let mut later = Vec::new();
-        for path in LATER {
-            if root.exists(path) {
-                later.push((path, read(path)?));
-            }
-        }
-        Ok(Self { defaults: read(DEFAULTS)?, main: read(MAIN)?, later })
-    }
-
-    /// Returns the value that holds.
-    fn value(&self, name: &str) -> Option<String> {
-        let later = self.later.iter().rev().find_map(|(_, settings)| settings.value(name));
-        later.or_else(|| self.main.value(name)).or_else(|| self.defaults.value(name))
-    }
-
-    /// Returns the names of all variables, each once, in order.
-    fn names(&self) -> std::collections::BTreeSet<&str> {
-        self.main.names().chain(self.later.iter().flat_map(|(_, settings)| settings.names())).collect()
-    }
-
-    /// Returns the numbers of a NIC's aliases, in the order in which they are used.
-    fn aliases(&self, nic: &str) -> Vec<u32> {
-        let start = format!("ifconfig_{nic}_alias");
-        let mut numbers: Vec<u32> =
-            self.names().iter().filter_map(|name| name.strip_prefix(&start)?.parse().ok()).collect();
-        numbers.sort_unstable();
-        numbers
-    }
-
-    /// Returns the names of variables with an address of carp, which hosts share.
-    fn carp_names(&self) -> Vec<String> {
-        let is_carp = |name: &str| {
-            name.starts_with("ifconfig_")
-                && name.contains("_alias")
-                && self.value(name).is_some_and(|value| is_carp(&value))
-        };
-        self.names().into_iter().filter(|name| is_carp(name)).map(str::to_owned).collect()
-    }
-
-    /// Returns the addresses of a NIC; `None` where nothing configures it.
-    fn addresses_of(&self, nic: &str) -> Option<Reading> {
-        let nic = variable(nic);
-        let mut values: Vec<String> = Vec::new();
-        values.extend(self.value(&format!("ifconfig_{nic}")));
-        values.extend(self.value(&format!("ifconfig_{nic}_ipv6")));
-        values.extend(
-            self.aliases(&nic)
-                .into_iter()
-                .filter_map(|number| self.value(&format!("ifconfig_{nic}_alias{number}"))),
-        );
-        values.extend(self.value(&format!("ifconfig_{nic}_aliases")));
-        values.extend(self.value(&format!("ipv4_addrs_{nic}")));
-        if values.is_empty() {
-            return None;
-        }
-        let mut reading = Reading::default();
-        for net in values.iter().filter(|value| !is_carp(value)).flat_map(|value| addresses(value)) {
-            let of = reading.addresses().iter().find(|known| known.contains(&net.addr()));
-            // an alias in the prefix of another address is written with all bits
-            let length = of
-                .filter(|_| net.prefix_len() == net.max_prefix_len())
-                .map_or(net.prefix_len(), IpNet::prefix_len);
-            reading.add_address(&format!("{}/{length}", net.addr()));
-        }
-        Some(reading)
-    }
-}
-
-/// A static route.
-struct Route {
-    to: String,
-    via: Option<IpAddr>,
-    nic: Option<String>,
-}
-
-impl Route {
-    /// Reads the arguments of route(8).
-    fn of(arguments: &str, family: Family) -> Option<Self> {
-        let mut words = arguments.split_whitespace();
-        let (mut to, mut via, mut nic, mut mask) = (None, None, None, None);
-        while let Some(word) = words.next() {
-            match word {
-                "-iface" | "-interface" => nic = words.next(),
-                "-netmask" | "-prefixlen" => mask = words.next(),
-                "-fib" => drop(words.next()),
-                option if option.starts_with('-') => {}
-                _ if to.is_none() => to = Some(word),
-                _ if via.is_none() => via = Some(word),
-                _ => {}
-            }
-        }
-        let to = match (to?, family) {
-            ("default", Family::V4) => "0.0.0.0/0".to_owned(),
-            ("default", Family::V6) => "::/0".to_owned(),
-            (to, _) => super::super::address_with_mask(to, mask)
-                .map_or_else(|| to.to_owned(), |net| net.trunc().to_string()),
-        };
-        // a route on the link is known by the address alone
-        let to =
-            if nic.is_some() { to.trim_end_matches("/32").trim_end_matches("/128").to_owned() } else { to };
-        let hop = via.map(Self::default_by);
-        Some(Self {
-            to,
-            via: hop.as_ref().and_then(|hop| hop.via),
-            nic: nic.map(str::to_owned).or(hop.and_then(|hop| hop.nic)),
-        })
-    }
-
-    /// Returns the default route by a next hop, which can name its link: `fe80::1%xn0`.
-    fn default_by(via: &str) -> Self {
-        let (address, nic) =
-            via.split_once('%').map_or((via, None), |(address, nic)| (address, Some(nic.to_owned())));
-        let to = if address.contains(':') { "::/0" } else { "0.0.0.0/0" };
-        Self { to: to.to_owned(), via: address.parse().ok(), nic }
-    }
-}
-
 /// Returns a NIC's name as a part of a variable's name (`get_if_var`).
 fn variable(nic: &str) -> String {
     file_stem(nic).replace(['.', '-'], "_")
-}
-
-fn is_carp(value: &str) -> bool {
-    value.split_whitespace().any(|word| word == "vhid")
 }
 
 /// Whether a variable says which addresses a NIC has.
@@ -307,44 +168,6 @@ fn is_of_nic(name: &str, nic: &str) -> bool {
         let number = ending.strip_prefix("_alias").unwrap_or("x");
         matches!(ending, "" | "_ipv6" | "_aliases") || number.bytes().all(|b| b.is_ascii_digit())
     })
-}
-
-/// Returns the addresses among the arguments of ifconfig(8).
-fn addresses(arguments: &str) -> Vec<IpNet> {
-    let words: Vec<&str> = arguments.split_whitespace().collect();
-    let net = |at: usize| {
-        let mask = match words.get(at + 1..) {
-            Some(["netmask" | "prefixlen", mask, ..]) => Some(*mask),
-            _ => None,
-        };
-        let dotted = mask.and_then(|mask| u32::from_str_radix(mask.strip_prefix("0x")?, 16).ok());
-        let dotted = dotted.map(|bits| std::net::Ipv4Addr::from(bits).to_string());
-        super::super::address_with_mask(words[at], dotted.as_deref().or(mask))
-    };
-    let is_address = |at: usize| !(at > 0 && matches!(words[at - 1], "netmask" | "broadcast" | "prefixlen"));
-    (0..words.len()).filter(|at| is_address(*at)).filter_map(net).collect()
-}
-
-/// Returns the options among the arguments of ifconfig(8) that are not about addresses.
-fn options(arguments: &str) -> String {
-    const WITH_VALUE: [&str; 3] = ["netmask", "broadcast", "prefixlen"];
-    const OWN: [&str; 7] = ["inet", "inet6", "up", "alias", "dhcp", "syncdhcp", "nosyncdhcp"];
-    const OWN_TOO: [&str; 3] = ["accept_rtadv", "-accept_rtadv", "noauto"];
-    let mut options = String::new();
-    let mut words = arguments.split_whitespace();
-    while let Some(word) = words.next() {
-        let lower = word.to_ascii_lowercase();
-        if WITH_VALUE.contains(&lower.as_str()) {
-            words.next();
-        } else if !OWN.contains(&lower.as_str())
-            && !OWN_TOO.contains(&lower.as_str())
-            && addresses(word).is_empty()
-        {
-            options.push(' ');
-            options.push_str(word);
-        }
-    }
-    options
 }
 
 /// Says what the variables of a NIC are to be.
@@ -470,26 +293,6 @@ fn arguments(route: &RouteIntent, nic: &NicIntent) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn arguments_of_ifconfig_are_addresses_and_options() {
-        for (text, nets, rest) in [
-            ("inet 192.0.2.1/24 -txcsum mtu 1400", &["192.0.2.1/24"][..], " -txcsum mtu 1400"),
-            ("192.0.2.1 netmask 255.255.255.0 up", &["192.0.2.1/24"], ""),
-            ("inet 192.0.2.1 netmask 0xffffff00 broadcast 192.0.2.255", &["192.0.2.1/24"], ""),
-            ("inet6 2001:db8::1 prefixlen 64 accept_rtadv", &["2001:db8::1/64"], ""),
-            ("inet 192.0.2.1/24 inet 192.0.2.2/32", &["192.0.2.1/24", "192.0.2.2/32"], ""),
-            ("SYNCDHCP fib 1", &[], " fib 1"),
-        ] {
-            let found: Vec<String> = addresses(text).iter().map(ToString::to_string).collect();
-            assert_eq!(
-                (found, options(text).as_str()),
-                (nets.iter().map(ToString::to_string).collect(), rest),
-                "{text}"
-            );
-        }
-    }
 
     #[test]
     fn a_variable_is_a_nics_only_when_it_says_addresses() {
@@ -508,16 +311,6 @@ mod tests {
             ("vlans_xn0", false),
         ] {
             assert_eq!(is_of_nic(name, "xn0"), want, "{name}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_read(text in "((-net|-host|-iface|-netmask|inet|netmask|default|[0-9a-fx./:%]{0,6}) ){0,10}") {
-            Route::of(&text, Family::V4);
-            Route::of(&text, Family::V6);
-            addresses(&text);
-            options(&text);
         }
     }
 }
