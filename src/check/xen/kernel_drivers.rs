@@ -139,7 +139,7 @@ mod tests {
         for (network, disk, initramfs, expected) in [
             (&builtin, &builtin, Holds::Yes, vec![fine]),
             (&module, &module, Holds::Yes, vec![fine]),
-            (&module, &module, Holds::NotLookedInto("it is packed with zstd"), vec![fine]),
+            (&module, &module, Holds::NotLookedInto("it is too large"), vec![fine]),
             (&module, &module, Holds::No, vec![not_inside]),
             (&missing, &builtin, Holds::Yes, vec![no_network]),
             (&missing, &missing, Holds::Yes, vec![no_network, no_disk]),
