@@ -323,6 +323,12 @@ impl Finding {
         self
     }
 
+    /// Adds what was seen in several places.
+    pub fn seen_all(mut self, evidence: &[Evidence]) -> Self {
+        self.evidence.extend_from_slice(evidence);
+        self
+    }
+
     /// Names what it is about.
     pub fn about(self, subject: impl Into<String>) -> Self {
         Self { subject: Some(subject.into()), ..self }

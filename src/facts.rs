@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod agents;
 pub mod boot;
+pub mod boot_log;
 pub mod cloud_init;
 pub mod hypervisor;
 pub mod identity;

@@ -68,6 +68,8 @@ fn judged(guest: &Guest) -> Result<Vec<Difference>> {
 const BY_HAND: &[(&str, &str, &str)] = &[
     ("centos-6-log-grown", "agent-log-size", "logrotate is not installed"),
     ("debian-12-log-grown", "agent-log-size", "logrotate is not installed"),
+    ("centos-7-start-timed-out", "agent-boot-timing", "what held the start is not known"),
+    ("debian-12-start-timed-out", "agent-boot-timing", "what held the start is not known"),
     ("centos-7-keys-that-nothing-reads", "ifcfg-keys", "what the lines were to say is not known"),
     ("debian-12-bridge-of-the-nic", "config-lost", "the bridge takes an address from a NIC of the host's"),
 ];

@@ -8,15 +8,19 @@ use anyhow::Result;
 
 use super::remedy::mended;
 use super::{of_agent, rotate};
-use crate::check::{Finding, Status};
+use crate::check::{Evidence, Finding, Status};
 use crate::facts::agents::process::kind_of;
 use crate::facts::agents::{Agent, Kind};
+use crate::facts::boot_log::{self, telling};
 use crate::facts::log::{self, Answer, Event, Line, Log, Run};
-use crate::root::Space;
+use crate::root::{Root, Space};
 use crate::target::Target;
 
 /// A log above this size was never rotated, in bytes.
 pub(super) const SIZE_MAX: u64 = 100 << 20;
+
+/// The most lines that are quoted of the system's log.
+const QUOTES: usize = 3;
 
 /// Less free room than this, in bytes, or than a twentieth of a smaller file system, is nearly full.
 const FREE_MIN: u64 = 256 << 20;
@@ -84,8 +88,20 @@ pub(super) fn log(target: &Target) -> Result<Vec<Finding>> {
             (true, true) => Process::Runs,
             (true, false) => Process::Gone,
         };
-        Ok(judge(&log, agent, process, &target.os().id))
+        let reasons = if process == Process::Offline { reasons(&target.root, agent)? } else { Vec::new() };
+        Ok(judge(&log, agent, process, &target.os().id, &reasons))
     })
+}
+
+/// Returns what the system's log of the last boot says of the agent's end: 2.x writes no traceback into its own. On a
+/// running guest `agent-running` quotes it.
+fn reasons(root: &Root, agent: &Agent) -> Result<Vec<Evidence>> {
+    let Some(service) = agent.service() else { return Ok(Vec::new()) };
+    let said = boot_log::of(root, &format!("{}.service", service.name))?;
+    let lines = telling(said.iter().map(|said| said.text.as_str()), QUOTES);
+    let source = said.last().map(|said| said.source.clone()).unwrap_or_default();
+    let quote = |line: &str| Evidence { source: source.clone(), text: line.to_owned() };
+    Ok(lines.into_iter().map(quote).collect())
 }
 
 /// What is known of the agent's process.
@@ -96,14 +112,14 @@ enum Process {
     Offline,
 }
 
-fn judge(log: &Log, agent: &Agent, process: Process, os_id: &str) -> Vec<Finding> {
+fn judge(log: &Log, agent: &Agent, process: Process, os_id: &str, reasons: &[Evidence]) -> Vec<Finding> {
     let runs = log.runs();
     let Some(last) = runs.last() else { return vec![Finding::ok("the agent's log is empty")] };
     let events = last.events();
     let mut findings = Vec::new();
-    findings.extend(ended_at_start(log, &runs, process));
+    findings.extend(ended_at_start(log, &runs, process, reasons));
     findings.extend(wrong_provider(log, last));
-    findings.extend(crashed(log, &runs, process));
+    findings.extend(crashed(log, &runs, process, reasons));
     findings.extend(store_lost(log, last));
     findings.extend(old_device(log, last, agent));
     findings.extend(failed_answers(log, &events, os_id));
@@ -120,7 +136,7 @@ fn of_line(finding: Finding, log: &Log, line: &Line) -> Finding {
 }
 
 /// Runs of 2.x that log their start and nothing else.
-fn ended_at_start(log: &Log, runs: &[Run<'_>], process: Process) -> Option<Finding> {
+fn ended_at_start(log: &Log, runs: &[Run<'_>], process: Process, reasons: &[Evidence]) -> Option<Finding> {
     const START: [&str; 5] = [
         "Agent is starting up",
         "Linux Distribution Detected",
@@ -139,6 +155,7 @@ fn ended_at_start(log: &Log, runs: &[Run<'_>], process: Process) -> Option<Findi
     let finding = Finding::fail(format!("the agent ended right after its start{often}"))
         .because("it does not know this distribution, or a module is missing; the reason is in the journal, not in its log");
     let finding = runs.last()?.lines.first().map_or(finding.clone(), |line| of_line(finding, log, line));
+    let finding = finding.seen_all(reasons);
     Some(mended(finding, "look at agent-supports-distro and agent-interpreter", Vec::new()))
 }
 
@@ -157,7 +174,7 @@ fn pending<'l>(run: &Run<'l>) -> Option<Event<'l>> {
     (event.answer.is_none() && !stopped && event.name != "agentupdate").then_some(event)
 }
 
-fn crashed(log: &Log, runs: &[Run<'_>], process: Process) -> Option<Finding> {
+fn crashed(log: &Log, runs: &[Run<'_>], process: Process, reasons: &[Evidence]) -> Option<Finding> {
     let (last, before) = runs.split_last()?;
     let why = "an error inside a command ends 2.x, and nothing starts it again: all later requests time out";
     let text = "look for the traceback in the journal of the agent's service";
@@ -171,7 +188,7 @@ fn crashed(log: &Log, runs: &[Run<'_>], process: Process) -> Option<Finding> {
             let finding = Finding::fail(format!("one {} request killed the agent {} times", event.name, again + 1))
                 .because("the request stays in data/host until it is answered, so the agent dies again after each start")
                 .about(id);
-            let finding = of_line(finding, log, &event.lines[0]);
+            let finding = of_line(finding, log, &event.lines[0]).seen_all(reasons);
             return Some(mended(
                 finding,
                 format!("remove data/host/{id} from XenStore, then start the agent"),
@@ -182,7 +199,8 @@ fn crashed(log: &Log, runs: &[Run<'_>], process: Process) -> Option<Finding> {
             return None; // it is at work
         }
         let finding = Finding::fail(format!("the agent died while it executed {}", event.name)).because(why);
-        return Some(mended(of_line(finding, log, &event.lines[0]), text, Vec::new()));
+        let finding = of_line(finding, log, &event.lines[0]).seen_all(reasons);
+        return Some(mended(finding, text, Vec::new()));
     }
     let event = pending(before.last()?)?;
     let went_well = last.events().iter().any(|e| e.name == event.name && e.answer.is_some_and(succeeded));

@@ -10,6 +10,7 @@ use crate::check::{Evidence, Finding};
 use crate::exec::Cmd;
 use crate::facts::agents::process::kind_of;
 use crate::facts::agents::{Agent, Kind};
+use crate::facts::boot_log::telling;
 use crate::facts::init::{Init, Service, State};
 use crate::facts::log::Log;
 use crate::facts::processes::Process;
@@ -103,35 +104,16 @@ fn journal(service: &Service) -> Vec<Evidence> {
     let quote = |line: &str| Evidence { source: source.clone(), text: line.chars().take(200).collect() };
     match Cmd::new(&argv).within(JOURNAL_LIMIT).output() {
         Ok(output) => {
-            output.map_or(Vec::new(), |output| telling(&output.stdout).into_iter().map(quote).collect())
+            let text = output.map(|output| output.stdout).unwrap_or_default();
+            let lines = || text.lines().filter(|line| !line.trim().is_empty());
+            let mut found = telling(lines(), QUOTES);
+            if found.is_empty() {
+                found.extend(lines().next_back());
+            }
+            found.into_iter().map(quote).collect()
         }
         Err(e) => vec![quote(&format!("{e:#}"))],
     }
-}
-
-/// Returns the last lines of a journal that tell a reason, else its last line.
-fn telling(journal: &str) -> Vec<&str> {
-    const WORDS: [&str; 9] = [
-        "Error",
-        "error",
-        "Exception",
-        "No such file",
-        "denied",
-        "code=",
-        "timed out",
-        "Read-only",
-        "can't open file",
-    ];
-    let lines: Vec<&str> = journal.lines().filter(|line| !line.trim().is_empty()).collect();
-    let mut found: Vec<&str> = lines
-        .iter()
-        .rev()
-        .copied()
-        .filter(|line| WORDS.iter().any(|word| line.contains(word)))
-        .take(QUOTES)
-        .collect();
-    found.reverse();
-    if found.is_empty() { lines.last().copied().into_iter().collect() } else { found }
 }
 
 /// Returns the last line of the agent's log; a log that may not be read or is missing adds nothing to the reason.
@@ -223,25 +205,6 @@ mod tests {
     fn what_is_not_started_at_boot_is_left_to_that_finding() {
         assert_eq!(judge_unserved(&two(), None).status, Status::Skipped);
         assert_eq!(judge_unserved(&two(), Some(&process(0, "/usr/bin/python3.11"))).status, Status::Ok);
-    }
-
-    #[test]
-    fn the_journal_is_quoted_where_it_tells_a_reason() {
-        let journal = "2026-11-21T22:53:23+0000 h systemd[1]: Starting Nova Agent...\n\
-            2026-11-21T22:53:24+0000 h python3[7]: Traceback (most recent call last):\n\
-            2026-11-21T22:53:24+0000 h python3[7]: ModuleNotFoundError: No module named 'cryptography'\n\
-            2026-11-21T22:53:24+0000 h systemd[1]: nova-agent.service: Main process exited, code=exited, status=1/FAILURE\n\
-            2026-11-21T22:53:24+0000 h systemd[1]: Stopped.\n";
-        let ends: Vec<&str> = telling(journal).iter().map(|line| line.split_once("]: ").unwrap().1).collect();
-        assert_eq!(
-            ends,
-            [
-                "ModuleNotFoundError: No module named 'cryptography'",
-                "nova-agent.service: Main process exited, code=exited, status=1/FAILURE"
-            ]
-        );
-        assert_eq!(telling("a\nb\n"), ["b"]);
-        assert_eq!(telling(""), Vec::<&str>::new());
     }
 
     #[test]

@@ -15,7 +15,7 @@ const GOOD: &str = "Returning {\"message\": \"\", \"returncode\": \"0\"}";
 
 fn found(lines: &[&str], process: Process) -> Vec<(Status, String)> {
     let log = log_of(&two(lines));
-    let findings = judge(&log, &agent(Kind::Nova2, "2.1.25", vec![]), process, "rocky");
+    let findings = judge(&log, &agent(Kind::Nova2, "2.1.25", vec![]), process, "rocky", &[]);
     findings.into_iter().map(|f| (f.status, f.title)).collect()
 }
 
@@ -121,7 +121,7 @@ fn the_old_agents_answers_count_and_what_upstart_refuses_is_harmless() {
         2016-02-24 11:21:46,033 [INFO] 'resetnetwork' completed with code '500', message '";
     let of = |message: &str, os| {
         let log = log_of(&format!("{text}{message}'\n"));
-        judge(&log, &agent(Kind::Nova1, "1.39.1", vec![]), Process::Runs, os)[0].status
+        judge(&log, &agent(Kind::Nova1, "1.39.1", vec![]), Process::Runs, os, &[])[0].status
     };
     assert_eq!(of("Unknown interface MAC BC:76:4E:00:00:01", "centos"), Status::Fail);
     assert_eq!(of("Couldn't restart network: 256", "ubuntu"), Status::Fail);
@@ -136,7 +136,7 @@ fn a_dead_handle_repeats_its_error() {
             "2016-02-24 11:19:44,033 [INFO] Agent 1.39.1 started\n{}{end}",
             error.repeat(count)
         ));
-        judge(&log, &agent(Kind::Nova1, "1.39.1", vec![]), Process::Runs, "centos")[0].status
+        judge(&log, &agent(Kind::Nova1, "1.39.1", vec![]), Process::Runs, "centos", &[])[0].status
     };
     assert_eq!(of(5, ""), Status::Fail);
     assert_eq!(of(1, ""), Status::Ok);
@@ -170,7 +170,7 @@ fn the_old_device_fails_under_python_3_only() {
 #[test]
 fn the_line_is_quoted_with_its_time_and_place() {
     let log = log_of(&two(&after_start(&[EVENT])));
-    let findings = judge(&log, &agent(Kind::Nova2, "2.1.25", vec![]), Process::Offline, "rocky");
+    let findings = judge(&log, &agent(Kind::Nova2, "2.1.25", vec![]), Process::Offline, "rocky", &[]);
     let evidence = &findings[0].evidence[0];
     assert_eq!(evidence.source, "var/log/nova-agent.log:4");
     assert_eq!(evidence.text, "2026-11-21 22:53:03 Event: 1b2c -> resetnetwork");

@@ -1,0 +1,458 @@
+//! journald's files, as far as finding what is said of one unit needs them: every object of the format is checked
+//! against the file's size, every walk has a bound. No hashing: the values of a field are few, and are walked.
+//!
+//! Source: systemd's docs/JOURNAL_FILE_FORMAT.md and src/libsystemd/sd-journal/journal-def.h.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+
+use anyhow::{Context, Result};
+
+use super::{LINE_MAX, LINES_MAX, Said};
+use crate::date::Date;
+use crate::root::Root;
+
+const DIR: &str = "var/log/journal";
+
+/// The most files whose header is read.
+const FILES_MAX: usize = 512;
+/// The newest files of the last boot that are looked into.
+const LOOKED_INTO: usize = 4;
+/// The most steps along a list of the file.
+const STEPS_MAX: usize = 100_000;
+/// The most arrays of one list.
+const ARRAYS_MAX: usize = 1000;
+/// The most entries of one unit that are looked at, from the end.
+const ENTRIES_MAX: usize = 2000;
+/// The most fields of an entry.
+const FIELDS_MAX: usize = 256;
+/// The longest field that is unpacked, in bytes.
+const FIELD_MAX: u64 = 64 << 10;
+
+const SIGNATURE: &[u8] = b"LPKSHHRH";
+/// The part of the header that every version has.
+const HEADER: usize = 208;
+/// Above the flags for xz, lz4, keyed hashes, zstd and compact objects there may be others, which change everything.
+const KNOWN_FLAGS: u32 = 0x1f;
+const COMPACT: u32 = 0x10;
+
+/// Kinds of objects.
+const DATA: u8 = 1;
+const FIELD: u8 = 2;
+const ENTRY: u8 = 3;
+const ENTRY_ARRAY: u8 = 6;
+
+/// Returns what the last boot's entries say of a unit; `None` where no file of journald is there.
+pub(super) fn of(root: &Root, unit: &str) -> Result<Option<Vec<Said>>> {
+    let mut files = files(root)?;
+    files.sort_by_key(|file| std::cmp::Reverse(file.last));
+    let Some(newest) = files.first() else { return Ok(None) };
+    let Some(boot) = newest.last_boot()? else { return Ok(Some(Vec::new())) };
+    let mut found: Vec<(u64, Said)> = Vec::new();
+    for file in files.iter().take(LOOKED_INTO) {
+        found.extend(file.about(unit, &boot)?);
+    }
+    found.sort_by_key(|(since_boot, _)| *since_boot);
+    let kept = found.split_off(found.len().saturating_sub(LINES_MAX));
+    Ok(Some(kept.into_iter().map(|(_, said)| said).collect()))
+}
+
+/// Returns the files of the system's journal, of whichever machine id.
+fn files(root: &Root) -> Result<Vec<Journal>> {
+    let mut files = Vec::new();
+    for machine in root.read_dir(DIR)? {
+        let dir = format!("{DIR}/{}", machine.name);
+        let Ok(paths) = root.files_in(&dir, ".journal") else { continue };
+        for path in paths.iter().filter(|path| path[dir.len()..].starts_with("/system")) {
+            if files.len() == FILES_MAX {
+                return Ok(files);
+            }
+            if let Some((file, size)) = root.open_file(path)? {
+                // what is no journal, or of a format to come, is none of ours
+                files.extend(Journal::of(path.clone(), file, size));
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// One file.
+struct Journal {
+    path: String,
+    file: File,
+    size: u64,
+    is_compact: bool,
+    /// Where the hash table of the fields' names is, and its length in bytes.
+    fields: (u64, u64),
+    /// Where the list of all entries begins.
+    entries: u64,
+    /// When the last entry was written, in microseconds since 1970.
+    last: u64,
+}
+
+/// An object of a kind that was asked for.
+struct Object {
+    at: u64,
+    size: u64,
+    flags: u8,
+}
+
+impl Journal {
+    fn of(path: String, file: File, size: u64) -> Option<Self> {
+        let mut header = [0; HEADER];
+        file.read_exact_at(&mut header, 0).ok()?;
+        let word = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().unwrap_or_default());
+        let flags = u32::from_le_bytes(header[12..16].try_into().unwrap_or_default());
+        if !header.starts_with(SIGNATURE) || flags & !KNOWN_FLAGS != 0 {
+            return None;
+        }
+        let is_compact = flags & COMPACT != 0;
+        let (fields, entries, last) = ((word(120), word(128)), word(176), word(192));
+        Some(Self { path, file, size, is_compact, fields, entries, last })
+    }
+
+    /// Returns the entries of a boot about a unit, each with its time since the boot in microseconds: the clock may have
+    /// been set in between.
+    fn about(&self, unit: &str, boot: &[u8]) -> Result<Vec<(u64, Said)>> {
+        let mut found = Vec::new();
+        for (field, who) in [("UNIT", "systemd: "), ("_SYSTEMD_UNIT", "")] {
+            let Some(data) = self.data_of(field, &format!("{field}={unit}"))? else { continue };
+            for entry in self.entries_of(data)?.into_iter().rev().take(ENTRIES_MAX) {
+                let entry = self.object(entry, ENTRY)?;
+                if self.bytes(entry.at + 40, 16)? != boot {
+                    break;
+                }
+                let Some(message) = self.message_of(&entry)? else { continue };
+                let time = self.word(entry.at + 24)? / 1_000_000;
+                let text = format!("{} {who}{message}", Date::of(time));
+                let text = text.chars().take(LINE_MAX).collect();
+                let said = Said { source: self.path.clone(), time: Some(time), text };
+                found.push((self.word(entry.at + 32)?, said));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns where the data object of a field and value is.
+    fn data_of(&self, field: &str, wanted: &str) -> Result<Option<u64>> {
+        let Some(field) = self.field(field)? else { return Ok(None) };
+        let mut next = self.word(field + 32)?;
+        for _ in 0..STEPS_MAX {
+            if next == 0 {
+                break;
+            }
+            let data = self.object(next, DATA)?;
+            if self.payload(&data, wanted.len() as u64 + 1)?.as_deref() == Some(wanted.as_bytes()) {
+                return Ok(Some(data.at));
+            }
+            next = self.word(data.at + 32)?;
+        }
+        Ok(None)
+    }
+
+    /// Returns where the object of a field's name is.
+    fn field(&self, name: &str) -> Result<Option<u64>> {
+        let (table, length) = self.fields;
+        for bucket in (0..length / 16).take(STEPS_MAX) {
+            let mut next = self.word(table + bucket * 16)?;
+            for _ in 0..STEPS_MAX {
+                if next == 0 {
+                    break;
+                }
+                let field = self.object(next, FIELD)?;
+                if field.size == 40 + name.len() as u64
+                    && self.bytes(field.at + 40, field.size - 40)? == name.as_bytes()
+                {
+                    return Ok(Some(field.at));
+                }
+                next = self.word(field.at + 24)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the id of the boot of the last entry.
+    fn last_boot(&self) -> Result<Option<Vec<u8>>> {
+        for array in self.arrays(self.entries)?.iter().rev() {
+            if let Some(entry) = self.items(array)?.last() {
+                return self.bytes(self.object(*entry, ENTRY)?.at + 40, 16).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns where the entries with a data object are, the oldest first.
+    fn entries_of(&self, data: u64) -> Result<Vec<u64>> {
+        let mut entries = vec![self.word(data + 40)?];
+        for array in self.arrays(self.word(data + 48)?)? {
+            entries.extend(self.items(&array)?);
+            if entries.len() > STEPS_MAX {
+                break;
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Returns a list of arrays: each is larger than the one before, so there are few.
+    fn arrays(&self, first: u64) -> Result<Vec<Object>> {
+        let (mut arrays, mut next) = (Vec::new(), first);
+        while next != 0 && arrays.len() < ARRAYS_MAX {
+            let array = self.object(next, ENTRY_ARRAY)?;
+            next = self.word(array.at + 16)?;
+            arrays.push(array);
+        }
+        Ok(arrays)
+    }
+
+    /// Returns what an array holds; the end of the last one is room for later.
+    fn items(&self, array: &Object) -> Result<Vec<u64>> {
+        let width = if self.is_compact { 4 } else { 8 };
+        let length = array.size.saturating_sub(24).min(width * STEPS_MAX as u64);
+        let items = self.bytes(array.at + 24, length)?;
+        Ok(items.chunks_exact(width as usize).map(number).filter(|entry| *entry != 0).collect())
+    }
+
+    fn message_of(&self, entry: &Object) -> Result<Option<String>> {
+        let width = if self.is_compact { 4 } else { 16 };
+        let length = entry.size.saturating_sub(64).min(width * FIELDS_MAX as u64);
+        for item in self.bytes(entry.at + 64, length)?.chunks_exact(width as usize) {
+            let data = self.object(number(&item[..item.len().min(8)]), DATA)?;
+            let payload = self.payload(&data, FIELD_MAX)?.unwrap_or_default();
+            if let Some(message) = payload.strip_prefix(b"MESSAGE=") {
+                return Ok(Some(String::from_utf8_lossy(message).into_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns at most `limit` bytes of the value of a data object; `None` where it is packed in a way that is not known.
+    fn payload(&self, data: &Object, limit: u64) -> Result<Option<Vec<u8>>> {
+        let start = if self.is_compact { 72 } else { 64 };
+        let length = data.size.saturating_sub(start);
+        if data.flags == 0 {
+            return self.bytes(data.at + start, length.min(limit)).map(Some);
+        }
+        if length > FIELD_MAX {
+            return Ok(None);
+        }
+        Ok(unpacked(data.flags, &self.bytes(data.at + start, length)?, limit))
+    }
+
+    /// Returns an object of the kind that is expected.
+    fn object(&self, at: u64, kind: u8) -> Result<Object> {
+        let header = self.bytes(at, 16)?;
+        let size = number(&header[8..]);
+        anyhow::ensure!(
+            header[0] == kind && size >= 16 && size <= self.size.saturating_sub(at),
+            "reading {}: no object of kind {kind} at {at}",
+            self.path
+        );
+        Ok(Object { at, size, flags: header[1] })
+    }
+
+    fn word(&self, at: u64) -> Result<u64> {
+        Ok(number(&self.bytes(at, 8)?))
+    }
+
+    fn bytes(&self, at: u64, length: u64) -> Result<Vec<u8>> {
+        anyhow::ensure!(at <= self.size && length <= self.size - at, "reading {}: it ends early", self.path);
+        let mut bytes = vec![0; usize::try_from(length)?];
+        self.file.read_exact_at(&mut bytes, at).with_context(|| format!("reading {}", self.path))?;
+        Ok(bytes)
+    }
+}
+
+/// Returns a number of up to eight bytes.
+fn number(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    word[..bytes.len().min(8)].copy_from_slice(&bytes[..bytes.len().min(8)]);
+    u64::from_le_bytes(word)
+}
+
+/// Unpacks a value by the flags of its object: xz, lz4 behind its length, or zstd.
+fn unpacked(flags: u8, packed: &[u8], limit: u64) -> Option<Vec<u8>> {
+    const XZ: u8 = 1;
+    const LZ4: u8 = 2;
+    const ZSTD: u8 = 4;
+    let reader: Box<dyn Read> = match flags {
+        XZ => Box::new(lzma_rust2::XzReader::new_mem_limit(packed, false, 1 << 16)),
+        ZSTD => Box::new(ruzstd::decoding::StreamingDecoder::new(packed).ok()?),
+        LZ4 => {
+            let (length, block) = packed.split_at_checked(8)?;
+            let length = usize::try_from(number(length)).ok().filter(|length| *length <= 1 << 20)?;
+            Box::new(std::io::Cursor::new(lz4_flex::block::decompress(block, length).ok()?))
+        }
+        _ => return None,
+    };
+    let mut value = Vec::new();
+    reader.take(limit).read_to_end(&mut value).ok()?;
+    Some(value)
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "makes files with the real program, or says why not"
+)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::process::Command;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const REMOTE: &str = "/lib/systemd/systemd-journal-remote";
+    const MACHINE: &str = "var/log/journal/8f6b7d2b0d8c4f0c9f6ad5c3a4a3b2c1";
+    const UNIT: &str = "nova-agent.service";
+
+    /// Three boots of a server in journald's export format: of the last two, the agent has 700 lines among others' each.
+    fn export() -> String {
+        let mut text = String::new();
+        let mut entry = |boot: u32, number: u32, unit: &str, message: &str| {
+            let time =
+                1_764_000_000_000_000_u64 + u64::from(boot) * 86_400_000_000 + u64::from(number) * 1000;
+            text += &format!(
+                "__REALTIME_TIMESTAMP={time}\n__MONOTONIC_TIMESTAMP={number}\n_BOOT_ID={boot:032x}\n\
+                 MESSAGE={message}\nPRIORITY=6\n{unit}\n\n"
+            );
+        };
+        for boot in 1..=3 {
+            for number in 0..700 {
+                entry(boot, 3 * number, &format!("_SYSTEMD_UNIT=other{}.service", number % 50), "x");
+                let long = "Error: ".repeat(if number % 10 == 0 { 200 } else { 1 });
+                entry(
+                    boot,
+                    3 * number + 1,
+                    "_SYSTEMD_UNIT=nova-agent.service",
+                    &format!("{long}{number} of {boot}"),
+                );
+            }
+            entry(
+                boot,
+                9000,
+                "UNIT=nova-agent.service",
+                "nova-agent.service: start operation timed out. Terminating.",
+            );
+            entry(boot, 9001, "UNIT=cron.service", "Started cron.service.");
+        }
+        text
+    }
+
+    /// Writes a file of journald with its own program; whether that is there.
+    fn write(root: &Path, name: &str, export: &str, environment: &[(&str, &str)]) -> bool {
+        let dir = root.join(MACHINE);
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(root.join("export"), export).unwrap();
+        let mut command = Command::new(REMOTE);
+        command.arg("--split-mode=none").arg("-o").arg(dir.join(name)).arg(root.join("export"));
+        match command.envs(environment.iter().copied()).output() {
+            Ok(output) => assert!(output.status.success(), "{output:?}"),
+            Err(_) => println!("skipped: systemd-journal-remote is not installed"),
+        }
+        dir.join(name).exists()
+    }
+
+    fn journalctl(root: &Path) -> Vec<String> {
+        let mut command = Command::new("journalctl");
+        command.arg("--directory").arg(root.join(MACHINE)).args(["-b", "-q", "-o", "cat", "-a"]);
+        let output = command
+            .args(["UNIT=nova-agent.service", "+", "_SYSTEMD_UNIT=nova-agent.service"])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines = text.lines().map(|line| line.chars().take(150).collect());
+        lines.collect()
+    }
+
+    fn read(root: &Path) -> Vec<String> {
+        let said = of(&Root::open(root).unwrap(), UNIT).unwrap().unwrap();
+        let message =
+            |said: &Said| said.text[20..].trim_start_matches("systemd: ").chars().take(150).collect();
+        said.iter().map(message).collect()
+    }
+
+    #[test]
+    fn the_lines_of_the_last_boot_are_those_that_journalctl_shows() {
+        for environment in [
+            &[("SYSTEMD_JOURNAL_COMPACT", "1")][..],
+            &[("SYSTEMD_JOURNAL_COMPACT", "0"), ("SYSTEMD_JOURNAL_COMPRESS", "LZ4")],
+            &[("SYSTEMD_JOURNAL_COMPRESS", "XZ"), ("SYSTEMD_JOURNAL_KEYED_HASH", "0")],
+            &[("SYSTEMD_JOURNAL_COMPRESS", "ZSTD"), ("SYSTEMD_JOURNAL_COMPACT", "0")],
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            if !write(dir.path(), "system.journal", &export(), environment) {
+                return;
+            }
+            let wanted = journalctl(dir.path());
+            assert_eq!(wanted.len(), 701, "{environment:?}");
+            assert!(read(dir.path()) == wanted[wanted.len() - LINES_MAX..], "{environment:?}");
+            let said = of(&Root::open(dir.path()).unwrap(), UNIT).unwrap().unwrap();
+            let last = said.last().unwrap();
+            assert_eq!(
+                last.text,
+                "2025-11-27 16:00:09 systemd: nova-agent.service: start operation timed out. Terminating."
+            );
+            assert_eq!(
+                (last.source.as_str(), last.time),
+                (&*format!("{MACHINE}/system.journal"), Some(1_764_259_209))
+            );
+        }
+    }
+
+    #[test]
+    fn a_boot_that_went_on_in_another_file_is_put_together_and_an_older_boot_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = export();
+        let entries: Vec<&str> = all.split_inclusive("\n\n").collect();
+        let (first, second) = entries.split_at(entries.len() - 100);
+        if !write(dir.path(), "system@1.journal", &first.concat(), &[]) {
+            return;
+        }
+        write(dir.path(), "system.journal", &second.concat(), &[]);
+        let wanted = journalctl(dir.path());
+        assert!(read(dir.path()) == wanted[wanted.len() - LINES_MAX..], "journalctl shows other lines");
+        // the agent was not started at the last boot
+        let quiet = all
+            .split_inclusive("\n\n")
+            .last()
+            .unwrap()
+            .replace(&format!("{:032x}", 3), &format!("{:032x}", 4));
+        let quiet = quiet.replace("17642", "17643");
+        write(dir.path(), "system@2.journal", &quiet, &[]);
+        assert_eq!(of(&Root::open(dir.path()).unwrap(), UNIT).unwrap(), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_system_without_a_journal_has_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        assert_eq!(of(&root, UNIT).unwrap(), None);
+        fs::create_dir_all(dir.path().join(MACHINE)).unwrap();
+        fs::write(dir.path().join(MACHINE).join("system.journal"), "LPKSHHRH").unwrap();
+        assert_eq!(of(&root, UNIT).unwrap(), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_file_with_wrong_bytes_is_read_or_refused(places in prop::collection::vec((0_usize..40_000, any::<u8>()), 1..40)) {
+            static FILE: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+            let bytes = FILE.get_or_init(|| {
+                let dir = tempfile::tempdir().unwrap();
+                let is_there = write(dir.path(), "system.journal", &export(), &[]);
+                let read = || fs::read(dir.path().join(MACHINE).join("system.journal")).unwrap();
+                if is_there { read() } else { b"LPKSHHRH".repeat(6000) }
+            });
+            let mut bytes = bytes.clone();
+            places.iter().for_each(|(place, byte)| bytes[*place] = *byte);
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir_all(dir.path().join(MACHINE)).unwrap();
+            fs::write(dir.path().join(MACHINE).join("system.journal"), bytes).unwrap();
+            let _ = of(&Root::open(dir.path()).unwrap(), UNIT);
+        }
+    }
+}
