@@ -60,10 +60,12 @@ impl Target {
         Self { disk: Some(disk), ..target }
     }
 
-    /// Returns a tree of which programs are run as if it were the running system's.
+    /// Returns a tree of which programs are run as if it were the running system's, without a process.
     #[cfg(test)]
     pub(crate) fn pretending_to_be_live(path: &Path) -> Self {
-        Self::new(Root::open(path).expect("a directory"), true, Source::None)
+        let target = Self::new(Root::open(path).expect("a directory"), true, Source::None);
+        target.processes.set(Vec::new()).expect("not looked at yet");
+        target
     }
 
     fn new(root: Root, live: bool, source: Source) -> Self {
