@@ -57,13 +57,18 @@ fn guest() -> Option<tempfile::TempDir> {
              _BOOT_ID=0123456789abcdef0123456789abcdef\nMESSAGE={message}\n{field}\n\n"
         );
     }
-    let journal = dir.path().join(JOURNAL);
-    fs::create_dir_all(journal.parent().unwrap()).unwrap();
     fs::write(dir.path().join("export"), export).unwrap();
-    let mut remote = Command::new(REMOTE);
-    remote.arg("--split-mode=none").arg("-o").arg(&journal).arg(dir.path().join("export"));
-    assert!(remote.output().unwrap().status.success());
+    record(dir.path());
     Some(dir)
+}
+
+/// Has journald's program write what was exported.
+fn record(root: &Path) {
+    let journal = root.join(JOURNAL);
+    fs::create_dir_all(journal.parent().unwrap()).unwrap();
+    let mut remote = Command::new(REMOTE);
+    remote.arg("--split-mode=none").arg("-o").arg(&journal).arg(root.join("export"));
+    assert!(remote.output().unwrap().status.success());
 }
 
 /// Returns status and the evidence of a check's findings.
@@ -110,4 +115,26 @@ fn a_start_that_timed_out_is_seen_on_a_disk_until_the_unit_is_changed() {
     let later = std::time::UNIX_EPOCH + std::time::Duration::from_secs(2_000_000_100);
     fs::File::options().write(true).open(drop_in.join("10.conf")).unwrap().set_modified(later).unwrap();
     assert_eq!(doctor(guest.path(), "agent-boot-timing")[0].0, "ok");
+}
+
+#[test]
+fn an_agent_that_died_before_its_first_line_is_found_on_a_disk() {
+    let Some(guest) = guest() else { return };
+    fs::remove_file(guest.path().join("var/log/nova-agent.log")).unwrap();
+    let journal = |message: &str| {
+        format!(
+            "__REALTIME_TIMESTAMP=2000000100000000\n__MONOTONIC_TIMESTAMP=9\n_BOOT_ID={:032x}\nMESSAGE={message}\nUNIT={UNIT}\n\n",
+            7
+        )
+    };
+    let write = |messages: &[&str]| {
+        fs::write(guest.path().join("export"), messages.iter().map(|text| journal(text)).collect::<String>())
+            .unwrap();
+        fs::remove_file(guest.path().join(JOURNAL)).unwrap();
+        record(guest.path());
+    };
+    write(&["Started Nova Agent for xenstore.", &format!("{UNIT}: Failed with result 'exit-code'.")]);
+    assert_eq!(doctor(guest.path(), "agent-log")[0].0, "fail");
+    write(&["Stopping Nova Agent for xenstore...", &format!("{UNIT}: Failed with result 'exit-code'.")]);
+    assert_eq!(doctor(guest.path(), "agent-log")[0].0, "skipped");
 }

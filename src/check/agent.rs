@@ -6,6 +6,7 @@
 mod answers;
 mod fix;
 mod install;
+mod last_boot;
 mod libraries;
 mod log;
 mod process;

@@ -6,21 +6,18 @@
 
 use anyhow::Result;
 
+use super::last_boot::LastBoot;
 use super::remedy::mended;
 use super::{of_agent, rotate};
 use crate::check::{Evidence, Finding, Status};
 use crate::facts::agents::process::kind_of;
 use crate::facts::agents::{Agent, Kind};
-use crate::facts::boot_log::{self, telling};
 use crate::facts::log::{self, Answer, Event, Line, Log, Run};
-use crate::root::{Root, Space};
+use crate::root::Space;
 use crate::target::Target;
 
 /// A log above this size was never rotated, in bytes.
 pub(super) const SIZE_MAX: u64 = 100 << 20;
-
-/// The most lines that are quoted of the system's log.
-const QUOTES: usize = 3;
 
 /// Less free room than this, in bytes, or than a twentieth of a smaller file system, is nearly full.
 const FREE_MIN: u64 = 256 << 20;
@@ -79,8 +76,11 @@ const LINES: [Signature; 2] = [
 
 pub(super) fn log(target: &Target) -> Result<Vec<Finding>> {
     of_agent(target, |agent| {
+        let last_boot = LastBoot::of(target, agent)?;
+        let dead = dead(agent, &last_boot);
         let Some(log) = Log::of(&target.root, agent.kind)? else {
-            return Ok(vec![Finding::skipped(format!("no {}", log::path_of(agent.kind)))]);
+            let skipped = || Finding::skipped(format!("no {}", log::path_of(agent.kind)));
+            return Ok(vec![dead.unwrap_or_else(skipped)]);
         };
         let runs = target.processes().iter().any(|process| kind_of(process) == Some(agent.kind));
         let process = match (target.is_live(), runs) {
@@ -88,20 +88,23 @@ pub(super) fn log(target: &Target) -> Result<Vec<Finding>> {
             (true, true) => Process::Runs,
             (true, false) => Process::Gone,
         };
-        let reasons = if process == Process::Offline { reasons(&target.root, agent)? } else { Vec::new() };
-        Ok(judge(&log, agent, process, &target.os().id, &reasons))
+        let mut findings = judge(&log, agent, process, &target.os().id, &last_boot.reasons());
+        if findings.iter().all(|finding| finding.status < Status::Fail) {
+            findings.extend(dead);
+        }
+        Ok(findings)
     })
 }
 
-/// Returns what the system's log of the last boot says of the agent's end: 2.x writes no traceback into its own. On a
-/// running guest `agent-running` quotes it.
-fn reasons(root: &Root, agent: &Agent) -> Result<Vec<Evidence>> {
-    let Some(service) = agent.service() else { return Ok(Vec::new()) };
-    let said = boot_log::of(root, &format!("{}.service", service.name))?;
-    let lines = telling(said.iter().map(|said| said.text.as_str()), QUOTES);
-    let source = said.last().map(|said| said.source.clone()).unwrap_or_default();
-    let quote = |line: &str| Evidence { source: source.clone(), text: line.to_owned() };
-    Ok(lines.into_iter().map(quote).collect())
+/// An agent that was dead when the disk was last a running system's, whatever its own log says.
+fn dead(agent: &Agent, last_boot: &LastBoot) -> Option<Finding> {
+    let service = agent.service().filter(|_| last_boot.has_failed())?;
+    let finding =
+        Finding::fail(format!("{} failed at the last boot and was not started again", service.name))
+            .because("from then on nobody answered the host")
+            .about(&service.name)
+            .seen_all(&last_boot.reasons());
+    Some(mended(finding, "mend what these lines name; the next boot tells whether it was that", Vec::new()))
 }
 
 /// What is known of the agent's process.

@@ -2,12 +2,11 @@
 
 use anyhow::Result;
 
+use super::last_boot::LastBoot;
 use super::of_agent;
 use super::remedy::{drop_in, mended};
 use crate::check::{Evidence, Finding};
-use crate::facts::boot_log::{self, Said};
 use crate::facts::init::{Service, Setting, Unit};
-use crate::root::Root;
 use crate::target::Target;
 
 /// The longest start that is no fault, in seconds; the stock unit has six minutes.
@@ -53,25 +52,10 @@ pub(super) fn boot_timing(target: &Target) -> Result<Vec<Finding>> {
                 text: "Result=timeout".to_owned(),
             })
         } else {
-            timed_out_at_last_boot(&target.root, service, unit)?
+            LastBoot::of(target, agent)?.timed_out()
         };
         Ok(judge(service, unit, &mounts(&fstab), timed_out))
     })
-}
-
-/// Returns the line that says so. What was changed in the unit since then was not tried yet.
-fn timed_out_at_last_boot(root: &Root, service: &Service, unit: &Unit) -> Result<Option<Evidence>> {
-    let said = boot_log::of(root, &format!("{}.service", service.name))?;
-    let is_timeout = |said: &&Said| said.text.to_ascii_lowercase().contains("start operation timed out");
-    let Some(said) = said.iter().rfind(is_timeout) else { return Ok(None) };
-    for setting in &unit.settings {
-        let file = setting.source.rsplit_once(':').map_or("", |(file, _)| file);
-        let changed = root.stat_opt(file)?.and_then(|stat| u64::try_from(stat.mtime).ok());
-        if said.time.zip(changed).is_some_and(|(said, changed)| changed > said) {
-            return Ok(None);
-        }
-    }
-    Ok(Some(Evidence { source: said.source.clone(), text: said.text.clone() }))
 }
 
 /// Returns the lines of a drop-in that give the unit what it lacks; none where nothing is at fault.

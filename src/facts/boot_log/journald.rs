@@ -43,17 +43,20 @@ const FIELD: u8 = 2;
 const ENTRY: u8 = 3;
 const ENTRY_ARRAY: u8 = 6;
 
+/// An entry's time since the boot in microseconds, as the clock may have been set in between, and its number.
+type Order = (u64, u64);
+
 /// Returns what the last boot's entries say of a unit; `None` where no file of journald is there.
 pub(super) fn of(root: &Root, unit: &str) -> Result<Option<Vec<Said>>> {
     let mut files = files(root)?;
     files.sort_by_key(|file| std::cmp::Reverse(file.last));
     let Some(newest) = files.first() else { return Ok(None) };
     let Some(boot) = newest.last_boot()? else { return Ok(Some(Vec::new())) };
-    let mut found: Vec<(u64, Said)> = Vec::new();
+    let mut found: Vec<(Order, Said)> = Vec::new();
     for file in files.iter().take(LOOKED_INTO) {
         found.extend(file.about(unit, &boot)?);
     }
-    found.sort_by_key(|(since_boot, _)| *since_boot);
+    found.sort_by_key(|(order, _)| *order);
     let kept = found.split_off(found.len().saturating_sub(LINES_MAX));
     Ok(Some(kept.into_iter().map(|(_, said)| said).collect()))
 }
@@ -112,9 +115,8 @@ impl Journal {
         Some(Self { path, file, size, is_compact, fields, entries, last })
     }
 
-    /// Returns the entries of a boot about a unit, each with its time since the boot in microseconds: the clock may have
-    /// been set in between.
-    fn about(&self, unit: &str, boot: &[u8]) -> Result<Vec<(u64, Said)>> {
+    /// Returns the entries of a boot about a unit.
+    fn about(&self, unit: &str, boot: &[u8]) -> Result<Vec<(Order, Said)>> {
         let mut found = Vec::new();
         for (field, who) in [("UNIT", "systemd: "), ("_SYSTEMD_UNIT", "")] {
             let Some(data) = self.data_of(field, &format!("{field}={unit}"))? else { continue };
@@ -128,7 +130,7 @@ impl Journal {
                 let text = format!("{} {who}{message}", Date::of(time));
                 let text = text.chars().take(LINE_MAX).collect();
                 let said = Said { source: self.path.clone(), time: Some(time), text };
-                found.push((self.word(entry.at + 32)?, said));
+                found.push(((self.word(entry.at + 32)?, self.word(entry.at + 16)?), said));
             }
         }
         Ok(found)
