@@ -89,8 +89,9 @@ pub(super) fn log(target: &Target) -> Result<Vec<Finding>> {
             (true, false) => Process::Gone,
         };
         let mut findings = judge(&log, agent, process, &target.os().id, &last_boot.reasons());
-        if findings.iter().all(|finding| finding.status < Status::Fail) {
-            findings.extend(dead);
+        if let Some(dead) = dead.filter(|_| findings.iter().all(|finding| finding.status < Status::Fail)) {
+            findings.retain(|finding| finding.status != Status::Ok);
+            findings.push(dead);
         }
         Ok(findings)
     })
