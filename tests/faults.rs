@@ -106,7 +106,12 @@ fn every_fault_is_found_and_mended_and_every_look_alike_is_passed_over() -> Resu
         println!("not in the table:\n{}", coverage::left_out());
         wrong.extend(coverage::gaps(&rows, &manifests)?);
     }
-    assert!(wrong.is_empty(), "{} differences\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} differences; one row alone: FAULT='its name' FAULT_KEEP=DIR cargo test --test faults\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
     if only.is_empty() {
         compare(&per_topic(&checks, &look_alikes, &pairs))?;
     }
