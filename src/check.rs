@@ -301,6 +301,11 @@ impl Finding {
         Self::new(Status::Skipped, reason)
     }
 
+    /// Would only repeat what another check found; the reason.
+    pub fn blocked(by: &'static str, reason: impl Into<String>) -> Self {
+        Self { blocked_by: Some(by), ..Self::new(Status::Blocked, reason) }
+    }
+
     /// Could not be judged; the reason.
     pub fn unknown(reason: impl Into<String>) -> Self {
         Self::new(Status::Unknown, reason)

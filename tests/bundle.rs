@@ -12,18 +12,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-#[path = "guests/elf.rs"]
-mod elf;
-#[path = "guests/manifest.rs"]
-#[expect(dead_code, reason = "here only the trees count, not what is expected of them")]
-mod manifest;
+use made::guest;
 
-fn guest(name: &str) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests");
-    manifest::Manifests::read(&guests).unwrap().guest(name).unwrap().unpack(dir.path()).unwrap();
-    dir
-}
+#[path = "guests/made.rs"]
+mod made;
 
 fn bundle(root: &Path, file: &Path, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_novactl"));

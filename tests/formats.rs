@@ -12,11 +12,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-#[path = "guests/elf.rs"]
-mod elf;
-#[path = "guests/manifest.rs"]
-#[expect(dead_code, reason = "here only the trees count, not what is expected of them")]
-mod manifest;
+use made::guest;
+
+#[path = "guests/made.rs"]
+mod made;
 
 fn novactl(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_novactl"));
@@ -25,10 +24,7 @@ fn novactl(args: &[&str]) -> Output {
 
 /// A CentOS 7 whose agent systemd ignores, and whose texts try to break out of every format.
 fn hostile_root() -> (tempfile::TempDir, String) {
-    let dir = tempfile::tempdir().unwrap();
-    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests");
-    let guest = manifest::Manifests::read(&guests).unwrap().guest("centos-7-rm14157").unwrap();
-    guest.unpack(dir.path()).unwrap();
+    let dir = guest("centos-7-rm14157");
     let write = |path: &str, body: &str| fs::write(dir.path().join(path), body).unwrap();
     write("etc/hostname", "web<01>&\n");
     let release = fs::read_to_string(dir.path().join("etc/os-release")).unwrap();

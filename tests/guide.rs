@@ -12,11 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-#[path = "guests/elf.rs"]
-mod elf;
-#[path = "guests/manifest.rs"]
-#[expect(dead_code, reason = "here only the trees count, not what is expected of them")]
-mod manifest;
+use made::guest;
+
+#[path = "guests/made.rs"]
+mod made;
 #[path = "guests/snapshot.rs"]
 #[expect(dead_code, reason = "here it counts only that nothing changed, not what")]
 mod snapshot;
@@ -25,13 +24,6 @@ const NOVACTL: &str = env!("CARGO_BIN_EXE_novactl");
 
 /// How long a screen may take; it is waited for as long only when it does not come.
 const LIMIT: Duration = Duration::from_secs(60);
-
-fn guest(name: &str) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests");
-    manifest::Manifests::read(&guests).unwrap().guest(name).unwrap().unpack(dir.path()).unwrap();
-    dir
-}
 
 /// A terminal in which a command runs.
 struct Terminal {

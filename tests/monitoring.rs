@@ -11,27 +11,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-#[path = "guests/elf.rs"]
-mod elf;
-#[path = "guests/manifest.rs"]
-#[expect(dead_code, reason = "here only the trees count, not what is expected of them")]
-mod manifest;
+use made::guest;
+
+#[path = "guests/made.rs"]
+mod made;
 
 const NOVACTL: &str = env!("CARGO_BIN_EXE_novactl");
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-fn guest(name: &str) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    manifest::Manifests::read(&repository("tests/guests"))
-        .unwrap()
-        .guest(name)
-        .unwrap()
-        .unpack(dir.path())
-        .unwrap();
-    dir
 }
 
 fn has(program: &str) -> bool {

@@ -102,8 +102,7 @@ fn probe_all(
         let mut found = if skip.iter().any(|id| id == check.id) {
             vec![Finding::skipped("left out on request")]
         } else if let Some(cause) = blocker(check, &findings) {
-            let title = format!("not looked at: {cause} comes first");
-            vec![Finding { blocked_by: Some(cause), ..Finding::new(Status::Blocked, title) }]
+            vec![Finding::blocked(cause, format!("not looked at: {cause} comes first"))]
         } else if let Some(reason) = unmet(check, target) {
             vec![Finding::skipped(reason)]
         } else {

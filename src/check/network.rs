@@ -33,7 +33,7 @@ use anyhow::Result;
 use super::{Blocks, Check, Finding, Needs, Topic};
 use crate::commands::network::ResetNetwork;
 use crate::facts::identity;
-use crate::net::host;
+use crate::net::host::{self, Effect, HostNetwork, HostNic};
 use crate::net::intent::{Family, Intent, Nic, NicIntent};
 use crate::net::live::Live;
 use crate::plan::Plan;
@@ -153,11 +153,20 @@ struct Has<'a> {
 
 type Judge = dyn Fn(&NicIntent, &Has<'_>) -> Option<Finding>;
 
-/// Judges every NIC that the host has data for.
+/// Judges every NIC that the host has data for, but for those whose data cannot be read.
 fn compared(target: &Target, judge: &Judge) -> Result<Vec<Finding>> {
-    let (command, intent) = wanted(target)?;
+    let (command, mut intent) = wanted(target)?;
+    let hidden = hidden(&command.network);
     if intent.nics.iter().all(|nic| nic.addresses.is_empty()) {
-        return Ok(vec![Finding::skipped("the host assigns no address to a NIC of this machine")]);
+        let nothing = vec![Finding::skipped("the host assigns no address to a NIC of this machine")];
+        return Ok(if hidden.is_empty() { nothing } else { hidden });
+    }
+    let mut problems = command.network.nics.iter().flat_map(|nic| &nic.problems);
+    if problems.any(|problem| problem.effect == Effect::LeftOut) {
+        // the gateway that could not be read is the default route's, unless the public NIC shows its own
+        for nic in intent.nics.iter_mut().filter(|nic| !is_public(nic)) {
+            (nic.gateway4, nic.gateway6) = (None, None);
+        }
     }
     let mut findings = Vec::new();
     if target.is_live() {
@@ -203,7 +212,27 @@ fn compared(target: &Target, judge: &Judge) -> Result<Vec<Finding>> {
     if findings.is_empty() {
         findings.push(Finding::ok("as the host assigned"));
     }
+    findings.extend(hidden);
     Ok(findings)
+}
+
+/// Returns what cannot be compared because the host's data are missing or cannot be read, which is a finding of its
+/// own.
+fn hidden(network: &HostNetwork) -> Vec<Finding> {
+    const CAUSE: &str = "host-network-data";
+    if network.nics.is_empty() {
+        return vec![Finding::blocked(CAUSE, "not looked at: the host gives no network data")];
+    }
+    let is_hidden = |nic: &&HostNic| nic.is_lost() || nic.mac.is_none();
+    let blocked = |nic: &HostNic| {
+        let title = format!("not looked at: the host's data for {} cannot be read", nic.key);
+        Finding::blocked(CAUSE, title).about(&nic.key)
+    };
+    network.nics.iter().filter(is_hidden).map(blocked).collect()
+}
+
+fn is_public(nic: &NicIntent) -> bool {
+    nic.label.as_deref().is_some_and(|label| label.eq_ignore_ascii_case("public"))
 }
 
 fn wanted(target: &Target) -> Result<(ResetNetwork, Intent)> {
@@ -234,4 +263,77 @@ fn mended(finding: Finding, target: &Target, nic: &str) -> Finding {
 
 fn reset(target: &Target) -> Result<Plan> {
     Ok(wanted(target)?.0.propose(target)?.plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Status;
+    use crate::facts::agents::tests::put;
+    use crate::facts::tree::Tree;
+    use crate::xenstore::Source;
+
+    const INTERFACES: &str = "auto eth0\niface eth0 inet static\n  address 192.0.2.10\n  netmask 255.255.255.0\n  \
+                              gateway 192.0.2.1\nauto eth1\niface eth1 inet static\n  address 10.0.0.9\n  netmask \
+                              255.255.224.0\n";
+    const PUBLIC: &str = r#"{"label": "public", "mac": "BC:76:4E:00:00:01", "gateway": "192.0.2.1",
+        "ips": [{"ip": "192.0.2.10", "netmask": "255.255.255.0", "enabled": "1"}]}"#;
+    const PRIVATE: &str = r#"{"label": "private", "mac": "BC:76:4E:00:00:02", "gateway": "10.0.0.1",
+        "ips": [{"ip": "10.0.0.9", "netmask": "255.255.224.0", "enabled": "1"}]}"#;
+
+    type Short = (Status, Option<String>, Option<&'static str>);
+
+    /// Returns status, subject and cause of the findings on the addresses and on the routes.
+    fn judged(records: &[(&str, &str)]) -> [Vec<Short>; 2] {
+        let records: serde_json::Map<_, _> =
+            records.iter().map(|(key, record)| ((*key).to_owned(), (*record).into())).collect();
+        let dump = serde_json::json!({"vm-data": {"networking": records}}).to_string();
+        let tree = Tree::of(&[
+            ("etc/network/interfaces", INTERFACES),
+            ("etc/init/network-interface.conf", ""),
+            ("dump.json", &dump),
+        ]);
+        put(tree.path(), "sbin/ifup", "");
+        let source = Source::Path(tree.path().join("dump.json"));
+        let target = Target::offline(tree.path(), source).unwrap();
+        [addresses, routes].map(|probe| {
+            let found = probe(&target).unwrap();
+            found.into_iter().map(|f| (f.status, f.subject, f.blocked_by)).collect()
+        })
+    }
+
+    #[test]
+    fn one_record_that_cannot_be_read_hides_its_nic_and_no_other() {
+        let ok = (Status::Ok, None, None);
+        let blocked = |key: &str| (Status::Blocked, Some(key.to_owned()), Some("host-network-data"));
+        let fine = judged(&[("BC764E000001", PUBLIC), ("BC764E000002", PRIVATE)]);
+        assert_eq!(fine, [vec![ok.clone()], vec![ok.clone()]]);
+
+        let lost = r#"{"label": "public", "mac": "BC:76:4E:00:00:01", "ips": [{"ip": "192.0.2.10"}]}"#;
+        let hidden = judged(&[("BC764E000001", lost), ("BC764E000002", PRIVATE)]);
+        let both = vec![ok, blocked("BC764E000001")];
+        assert_eq!(hidden, [both.clone(), both], "nor does eth1 lack the default route");
+
+        // with its label gone as well, nothing says which NIC is eth0
+        let unplaced = judged(&[("BC764E000001", "{\"label"), ("BC764E000002", PRIVATE)]);
+        assert_eq!(unplaced, [vec![blocked("BC764E000001")], vec![blocked("BC764E000001")]]);
+
+        let other = PRIVATE.replace("10.0.0.9", "10.0.0.8");
+        let [addresses, _] = judged(&[("BC764E000001", lost), ("BC764E000002", &other)]);
+        let wrong = (Status::Fail, Some("eth1".to_owned()), None);
+        assert_eq!(addresses, [wrong, blocked("BC764E000001")]);
+    }
+
+    #[test]
+    fn a_gateway_that_cannot_be_read_is_asked_of_no_other_nic() {
+        let public = PUBLIC.replace("\"192.0.2.1\"", "\"192.0.2.300\"");
+        let [_, routes] = judged(&[("BC764E000001", &public), ("BC764E000002", PRIVATE)]);
+        assert_eq!(routes, [(Status::Ok, None, None)]);
+    }
+
+    #[test]
+    fn without_the_hosts_data_nothing_is_compared() {
+        let blocked = vec![(Status::Blocked, None, Some("host-network-data"))];
+        assert_eq!(judged(&[]), [blocked.clone(), blocked]);
+    }
 }

@@ -3,6 +3,9 @@
 //! A program counts by what it is, not by its name: 1.x and 2.x share `nova-agent`. An agent that is there and cannot
 //! be read, or a link that leads nowhere, is kept in words in [`Agents::problems`]. Nothing is judged here.
 //!
+//! With systemd a unit of any name counts that a boot starts and that runs an agent's program; the other init systems'
+//! scripts are known by their names alone.
+//!
 //! One more kind of agent: a variant of [`Kind`], what its program looks like in `agents/program.rs`, its service's
 //! name in [`SERVICES`], its process in `agents/process.rs`.
 
@@ -13,6 +16,7 @@ mod program;
 mod source;
 mod zipapp;
 
+use anyhow::Result;
 use serde::Serialize;
 
 use super::init::{Enabled, Service, Services};
@@ -159,12 +163,19 @@ impl Agents {
         if found.iter().all(|service| service.name != NOVACTL_SERVICE) {
             all.retain(|agent| agent.kind != Kind::Novactl);
         }
+        let strangers = strangers(root, services, &found, &all).unwrap_or_else(|e| {
+            problems.push(format!("{e:#}"));
+            Vec::new()
+        });
         for service in found {
             if let Some(place) = starter_of(root, &service, &all) {
                 all[place].services.push(service);
             } else {
                 problems.push(format!("{} starts no agent that is installed", service.path));
             }
+        }
+        for (place, service) in strangers {
+            all[place].services.push(service);
         }
         if all.is_empty() {
             problems.extend(program::remains(root));
@@ -218,16 +229,40 @@ fn holds(package: &Package, agent: &Agent) -> bool {
 /// Returns which agent a service starts: by the program that it names, else by its own name.
 fn starter_of(root: &Root, service: &Service, agents: &[Agent]) -> Option<usize> {
     let named = program::named_by(root, service);
-    let by_program = agents.iter().position(|agent| {
-        named.iter().any(|path| {
-            let path = path.trim_start_matches('/');
-            path == agent.program || root.resolve(path).ok().flatten().as_deref() == Some(agent.file.as_str())
-        })
-    });
+    let by_program = agents.iter().position(|agent| named.iter().any(|path| is_program(root, agent, path)));
     let of_kind = |kind| agents.iter().position(|agent| agent.kind == kind);
     by_program.or_else(|| match service.name.as_str() {
         NOVACTL_SERVICE => of_kind(Kind::Novactl),
         "python3-nova-agent" | "python-nova-agent" => of_kind(Kind::Nova2),
         _ => of_kind(Kind::Nova1).or_else(|| of_kind(Kind::Nova2)),
     })
+}
+
+fn is_program(root: &Root, agent: &Agent, path: &str) -> bool {
+    let path = path.trim_start_matches('/');
+    path == agent.program || root.resolve(path).ok().flatten().as_deref() == Some(agent.file.as_str())
+}
+
+/// Returns the units under a name of their owner's that start one of these agents at boot, each with its agent.
+///
+/// # Errors
+/// The units cannot be read.
+fn strangers(
+    root: &Root,
+    services: &Services,
+    known: &[Service],
+    agents: &[Agent],
+) -> Result<Vec<(usize, Service)>> {
+    let mut found = Vec::new();
+    for (id, pulled) in services.reachable(root)? {
+        let Some(name) = id.strip_suffix(".service") else { continue };
+        if known.iter().any(|service| service.name == name) {
+            continue;
+        }
+        let line = exec::start_of(&pulled.unit);
+        let Some(program) = line.and_then(|line| program::started_by(&line.value)) else { continue };
+        let Some(place) = agents.iter().position(|agent| is_program(root, agent, &program)) else { continue };
+        found.extend(services.named(root, name)?.map(|service| (place, service)));
+    }
+    Ok(found)
 }

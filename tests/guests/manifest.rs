@@ -46,6 +46,7 @@ enum Make {
     Edit { path: String, changes: Vec<Change> },
     Zipapp { path: String, mode: u32, interpreter: String, members: Vec<(String, Vec<u8>)> },
     Elf { path: String, elf: elf::Elf },
+    Label { paths: Vec<String>, label: String },
 }
 
 #[derive(Debug, Clone)]
@@ -205,6 +206,7 @@ fn make(line: &str, below: &[&str]) -> Result<Make> {
         "file" | "prog" => &["mode", "hole"],
         "zipapp" => &["mode"],
         "elf" => &["machine", "interp", "needed", "runpath"],
+        "label" => &["as"],
         _ => &[],
     };
     for option in &options {
@@ -256,6 +258,7 @@ fn make(line: &str, below: &[&str]) -> Result<Make> {
                 runpath: option("runpath").map(str::to_owned),
             },
         },
+        "label" => Make::Label { paths, label: option("as").context("label takes as=LABEL")?.to_owned() },
         _ => bail!("no such entry"),
     })
 }
@@ -358,6 +361,11 @@ impl Make {
                 write(&place(root, path)?, *mode, 0, &zipapp(interpreter, members)?)
             }
             Self::Elf { path, elf } => write(&place(root, path)?, 0o755, 0, &elf.bytes()),
+            Self::Label { paths, label } => paths.iter().try_for_each(|path| {
+                let flags = rustix::fs::XattrFlags::empty();
+                rustix::fs::setxattr(root.join(path), "security.selinux", label.as_bytes(), flags)
+                    .with_context(|| format!("labelling {path}"))
+            }),
         }
     }
 }

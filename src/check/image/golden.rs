@@ -103,22 +103,27 @@ fn cloud_init(target: &Target) -> Result<Vec<Deviation>> {
 fn arp_notify(target: &Target) -> Result<Vec<Deviation>> {
     const KEY: &str = "net.ipv4.conf.eth0.arp_notify";
     let root = &target.root;
-    let mut last: Option<(String, String)> = None;
-    for path in sysctl_files(root) {
-        let text = root.text_opt(&path)?.unwrap_or_default();
+    let files = sysctl_files(root);
+    let (mut of_all, mut of_eth0) = (None, None);
+    for path in &files {
+        let text = root.text_opt(path)?.unwrap_or_default();
         for (place, line) in text.lines().enumerate() {
             let Some((key, value)) = line.split_once('=') else { continue };
             let key = key.trim().trim_start_matches('-').replace('/', ".");
-            let is_it = key == KEY || ["all", "default"].iter().any(|all| key == KEY.replace("eth0", all));
-            if is_it {
-                last = Some((format!("{path}:{}", place + 1), value.trim().to_owned()));
-            }
+            let link = key.strip_prefix("net.ipv4.conf.").and_then(|key| key.strip_suffix(".arp_notify"));
+            let last = match link {
+                Some("all") => &mut of_all,
+                Some("eth0" | "default") => &mut of_eth0,
+                _ => continue,
+            };
+            *last = Some((format!("{path}:{}", place + 1), value.trim().to_owned()));
         }
     }
-    if last.as_ref().is_some_and(|(_, value)| value == "1") {
+    // the kernel takes the greater of the two (include/linux/inetdevice.h, IN_DEV_ARP_NOTIFY)
+    if [&of_all, &of_eth0].into_iter().flatten().any(|(_, value)| value == "1") {
         return Ok(Vec::new());
     }
-    let (source, text) = match last {
+    let (source, text) = match of_eth0.or(of_all) {
         Some((source, value)) => (source, format!("arp_notify = {value}")),
         None => ("etc/sysctl.d".to_owned(), "nothing sets arp_notify".to_owned()),
     };
@@ -127,19 +132,27 @@ fn arp_notify(target: &Target) -> Result<Vec<Deviation>> {
         .seen(source, text)
         .about("arp_notify")
         .mend(format!("{KEY} = 1 in /etc/sysctl.d or /etc/sysctl.conf"));
-    let line = format!("{KEY} = 1\n");
+    let change = set_last(target, &files, &format!("{KEY} = 1\n"))?;
+    Ok(vec![Deviation { finding, changes: vec![change] }])
+}
+
+/// Adds a line where sysctl reads it after all that it reads now.
+fn set_last(target: &Target, files: &[String], line: &str) -> Result<FileChange> {
+    const MAIN: &str = "etc/sysctl.conf";
+    const OWN: &str = "zz-arp-notify.conf";
+    let root = &target.root;
     let has_dir = root.exists("etc/sysctl.d") || root.exists("usr/lib/sysctl.d");
-    let change = if has_dir {
-        FileChange::write("etc/sysctl.d/zz-arp-notify.conf", line)
-    } else {
-        let mut text = root.text_opt("etc/sysctl.conf")?.unwrap_or_default();
+    let last = files.last().map_or("", String::as_str);
+    if !has_dir || last == MAIN {
+        let mut text = root.text_opt(MAIN)?.unwrap_or_default();
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
-        text.push_str(&line);
-        FileChange::write("etc/sysctl.conf", text)
-    };
-    Ok(vec![Deviation { finding, changes: vec![change] }])
+        return Ok(FileChange::write(MAIN, text + line));
+    }
+    let last = last.rsplit('/').next().unwrap_or_default();
+    let name = if last > OWN { format!("{last}-{OWN}") } else { OWN.to_owned() };
+    Ok(FileChange::write(format!("etc/sysctl.d/{name}"), line))
 }
 
 /// udev of EL6, Debian 7 and Ubuntu 14.04 writes rules for each MAC that it meets: a copy's first NIC becomes eth1.
@@ -248,6 +261,8 @@ mod tests {
         assert_eq!(of(&[("etc/sysctl.conf", &format!("{key} = 1\n"))]), 0);
         assert_eq!(of(&[("etc/sysctl.d/a.conf", "net/ipv4/conf/all/arp_notify=1\n")]), 0);
         assert_eq!(of(&[("etc/sysctl.conf", &format!("#{key} = 1\n"))]), 1);
+        let all = "net.ipv4.conf.all.arp_notify = 0\n";
+        assert_eq!(of(&[("etc/sysctl.conf", &format!("{key} = 1\n{all}"))]), 0, "eth0's own is enough");
         assert_eq!(
             of(&[
                 ("etc/sysctl.d/a.conf", &format!("{key} = 1\n")),
@@ -256,6 +271,38 @@ mod tests {
             1
         );
         assert_eq!(of(&[]), 1);
+    }
+
+    #[test]
+    fn arp_notify_is_set_where_nothing_is_read_later() {
+        let off = "net.ipv4.conf.eth0.arp_notify = 0\n";
+        let systemd = ("usr/lib/systemd/systemd-sysctl", "x");
+        for (files, place) in [
+            (vec![("etc/sysctl.d/a.conf", "")], "etc/sysctl.d/zz-arp-notify.conf"),
+            (vec![("etc/sysctl.d/a.conf", ""), ("etc/sysctl.conf", off)], "etc/sysctl.conf"),
+            (
+                vec![("etc/sysctl.d/a.conf", ""), ("etc/sysctl.conf", off), systemd],
+                "etc/sysctl.d/zz-arp-notify.conf",
+            ),
+            (vec![("etc/sysctl.d/zz-arp-notify.conf", off)], "etc/sysctl.d/zz-arp-notify.conf"),
+            (vec![("usr/lib/sysctl.d/zzz.conf", off)], "etc/sysctl.d/zzz.conf-zz-arp-notify.conf"),
+            (vec![("etc/sysctl.conf", off)], "etc/sysctl.conf"),
+            (vec![], "etc/sysctl.conf"),
+        ] {
+            let tree = Tree::of(&files);
+            let target = Target::offline(tree.path(), Source::None).unwrap();
+            let change = arp_notify_of(&target).unwrap();
+            assert_eq!(change.path(), place, "{files:?}");
+            let FileChange::Write { path, body, .. } = change else { panic!("{change:?}") };
+            std::fs::create_dir_all(tree.path().join("etc/sysctl.d")).unwrap();
+            std::fs::write(tree.path().join(path), body).unwrap();
+            let target = Target::offline(tree.path(), Source::None).unwrap();
+            assert!(arp_notify(&target).unwrap().is_empty(), "{files:?}");
+        }
+    }
+
+    fn arp_notify_of(target: &Target) -> Option<FileChange> {
+        arp_notify(target).unwrap().pop()?.changes.pop()
     }
 
     #[test]

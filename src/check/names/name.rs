@@ -68,7 +68,7 @@ pub(super) fn restore(target: &Target) -> Result<Plan> {
 pub(super) fn consistent(target: &Target) -> Result<Vec<Finding>> {
     let sources = real_names(target)?;
     let Some(first) = sources.first() else {
-        return Ok(vec![Finding::skipped("no file names this server")]);
+        return Ok(vec![Finding::skipped("no file says a name of this server's own")]);
     };
     let mut finding = Finding::warn("the files that name this server disagree")
         .because("the name changes back at a reboot or a network reset")
@@ -147,10 +147,11 @@ fn at(source: &Source) -> String {
     format!("{}:{}", source.path, source.line)
 }
 
-/// The sources that say more than `localhost`, which old installers left in files that others overrule.
+/// The sources that say a name of the server's own: not `localhost`, which old installers left in files that others
+/// overrule, nor that of a rescue server, on which nothing is to agree.
 fn real_names(target: &Target) -> Result<Vec<Source>> {
     let mut sources = names::sources(target)?;
-    sources.retain(|source| !names::is_placeholder(&source.name));
+    sources.retain(|source| !names::is_placeholder(&source.name) && !identity::is_rescue_name(&source.name));
     Ok(sources)
 }
 

@@ -91,6 +91,10 @@ fn the_name_of_a_rescue_server_is_taken_off() {
     ];
     let after = mended(check("hostname-not-rescue"), &files, &["etc/hostname", "etc/sysconfig/network"]);
     assert_eq!(after, [Some("web01\n".to_owned()), Some("HOSTNAME=\"web01\"\n".to_owned())]);
+    // what it is compared with would be the rescue server's
+    let one = [files[0], files[1], files[2], files[3], ("etc/sysconfig/network", "HOSTNAME=web01\n")];
+    assert_eq!(short(check("hostname-consistent"), &one)[0].0, Status::Ok);
+    assert_eq!(short(check("hostname-consistent"), &files)[0].0, Status::Skipped);
     let twice = [SYSTEMD, INIT, ("etc/hostname", "RESCUE-RESCUE-web01\n")];
     assert_eq!(mended(check("hostname-not-rescue"), &twice, &["etc/hostname"]), [Some("web01\n".to_owned())]);
 }

@@ -12,6 +12,7 @@ use super::TEMPLATE;
 use super::fault::{Edit, Fault, Judged};
 use super::machine::Machine;
 use crate::check::{Check, Finding, Status};
+use crate::facts::init::Enabled;
 use crate::net::assignments::{self, Variable};
 use crate::net::configured::{Match, Scan};
 use crate::net::ifcfg::{self, RED_HAT};
@@ -104,7 +105,13 @@ fn nm_controls(target: &Target) -> Result<Judged> {
     if files.is_empty() {
         return Ok(not_used());
     }
-    if ifcfg::has_scripts(root) || target.services().named(root, "network")?.is_some() {
+    let scripts = target.services().named(root, "network")?;
+    let are_started = match &scripts {
+        Some(service) => matches!(service.enabled, Enabled::Yes(_)),
+        // one of another name runs them
+        None => ifcfg::has_scripts(root),
+    };
+    if are_started {
         return Ok(Judged::only(Finding::ok(
             "the service network configures what NetworkManager leaves alone",
         )));
@@ -126,7 +133,7 @@ fn left_alone(file: &File) -> Option<Fault> {
     let name = nic.names.first()?;
     let finding =
         Finding::fail(format!("NetworkManager must leave {name} alone, and nothing else configures it"))
-            .because("the NIC has no address after the next boot: this system has no service network")
+            .because("the NIC has no address after the next boot: no service network starts on this system")
             .seen(format!("{path}:{}", line.line), format!("NM_CONTROLLED={}", line.value))
             .about(path)
             .mend("remove the line, and have NetworkManager read the file again")

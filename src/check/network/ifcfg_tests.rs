@@ -31,7 +31,10 @@ fn a_nic_that_networkmanager_must_leave_alone_has_nobody_else() {
     assert_eq!(said("DEVICE=eth0\n#NM_CONTROLLED=no\n"), ok());
     assert_eq!(said("DEVICE=eth0\nONBOOT=no\nNM_CONTROLLED=no\n"), ok());
     let no = (ETH0, "DEVICE=eth0\nNM_CONTROLLED=no\n");
-    assert_eq!(short(&NM_CONTROLS_NIC, &managed(&[no, SCRIPTS])), ok());
+    assert_eq!(short(&NM_CONTROLS_NIC, &managed(&[no, SCRIPTS])), fail(), "installed and off");
+    let generator = ("usr/lib/systemd/system-generators/systemd-sysv-generator", "!");
+    let start = ("etc/rc.d/rc3.d/S10network", "->../init.d/network");
+    assert_eq!(short(&NM_CONTROLS_NIC, &managed(&[no, SCRIPTS, generator, start])), ok());
     assert_eq!(short(&NM_CONTROLS_NIC, &[PLUGIN, no])[0].0, Status::Skipped);
     assert_eq!(
         mended(&NM_CONTROLS_NIC, &managed(&[(ETH0, "DEVICE=eth0\nNM_CONTROLLED=no\nUSERCTL=no\n")]), &[ETH0]),

@@ -222,7 +222,8 @@ fn of_interfaces(scan: &mut Scan, entries: &mut Vec<Entry>) {
         .collect();
     for (path, line) in &lines {
         let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
-        let ["iface", name, _, "static" | "dhcp"] = words.as_slice() else { continue };
+        // ifupdown-ng goes without family and method
+        let (["iface", name, _, "static" | "dhcp"] | ["iface", name]) = words.as_slice() else { continue };
         // eth0.5 is a VLAN, eth0:1 an address of eth0
         if raised.contains(name) && *name != "lo" && !name.contains(['.', ':']) {
             let source = format!("{path}:{}", line.number);

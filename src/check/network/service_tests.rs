@@ -30,6 +30,7 @@ fn files_without_a_reader_leave_the_nic_alone() {
     for files in [
         &[IFCFG][..],
         &[INTERFACES],
+        &[("etc/network/interfaces", "auto eth0\niface eth0\n address 192.0.2.10/24\n")],
         &[netplan],
         &[network],
         &[PROFILE],

@@ -54,6 +54,19 @@ pub(super) fn named_by(root: &Root, service: &Service) -> Vec<String> {
     words.into_iter().filter(is_program).collect()
 }
 
+/// Returns the agent's program that a command line of a unit starts, by itself or through Python. A program that is
+/// only told of one does not count.
+pub(super) fn started_by(line: &str) -> Option<String> {
+    let words = exec::words(line);
+    let name = |word: &str| word.rsplit('/').next().unwrap_or_default().to_owned();
+    let first = words.first()?;
+    let program = match name(first).starts_with("python") {
+        true => words.iter().skip(1).find(|word| !word.starts_with('-'))?,
+        false => first,
+    };
+    (program.starts_with('/') && name(program) == "nova-agent").then(|| program.clone())
+}
+
 fn script_words(root: &Root, path: &str) -> Vec<String> {
     // One that cannot be read names nothing; the service's own check says so.
     let text = beginning(root, path, SCRIPT_MAX).unwrap_or_default();

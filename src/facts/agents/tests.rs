@@ -191,6 +191,34 @@ fn a_service_belongs_to_the_agent_whose_program_it_names() {
 }
 
 #[test]
+fn a_unit_of_any_name_counts_that_starts_the_agent_at_boot() {
+    let services = |line: &str, dir: &str| {
+        let tree = tempfile::tempdir().unwrap();
+        two(tree.path(), "usr/bin/nova-agent");
+        put(tree.path(), "usr/lib/systemd/systemd", "");
+        link(tree.path(), "sbin/init", "/usr/lib/systemd/systemd");
+        put(tree.path(), "usr/lib/systemd/system/default.target", "[Unit]\nWants=multi-user.target\n");
+        put(tree.path(), "usr/lib/systemd/system/multi-user.target", "[Unit]\n");
+        put(tree.path(), "etc/systemd/system/guest.service", format!("[Service]\nExecStart={line}\n"));
+        link(tree.path(), &format!("etc/systemd/system/{dir}/guest.service"), "../guest.service");
+        let found = agents(tree.path());
+        let names = found.all.iter().flat_map(|agent| &agent.services).map(|service| service.name.clone());
+        names.collect::<Vec<_>>()
+    };
+    const WANTS: &str = "multi-user.target.wants";
+    for (line, dir, found) in [
+        ("/usr/bin/nova-agent --no-fork True", WANTS, true),
+        ("-/usr/bin/python3 -u /usr/bin/nova-agent", WANTS, true),
+        ("/usr/bin/nova-agent --no-fork True", "rescue.target.wants", false),
+        ("/usr/local/bin/watch --of /usr/bin/nova-agent", WANTS, false),
+        ("/bin/sh -c /usr/bin/nova-agent", WANTS, false),
+        ("/opt/other/nova-agent", WANTS, false),
+    ] {
+        assert_eq!(services(line, dir).len(), usize::from(found), "{line}");
+    }
+}
+
+#[test]
 fn an_init_script_names_its_program_too() {
     let dir = tempfile::tempdir().unwrap();
     put(

@@ -158,11 +158,17 @@ fn generated(
     if !is_program(root, script) {
         return Enabled::No(format!("{script} leads to no program"));
     }
-    let mut starts = links.iter().filter(|link| link.starts && link.level != 'S');
+    let mut starts = links.iter().filter(|link| link.starts);
     let Some(first) = starts.clone().next() else {
         return Enabled::No(format!("no start link in {}{}", rc_dir(root, '3'), header.hint()));
     };
-    let target = |link: &Link| if link.level == '5' { "graphical.target" } else { "multi-user.target" };
+    let target = |link: &Link| match link.level {
+        '5' => "graphical.target",
+        // up to Debian 8 the generator has rcS.d (debian/patches/Add-support-for-rcS.d-init-scripts-to-the-sysv-gener);
+        // later a script that stands there has a unit, which wins
+        'S' => "sysinit.target",
+        _ => "multi-user.target",
+    };
     match starts.find(|link| boot.contains_key(target(link))) {
         Some(link) => Enabled::Yes(link.path.clone()),
         None => Enabled::No(format!("{}, but {} is not started at boot", first.path, target(first))),

@@ -71,13 +71,19 @@ fn insserv_overrides_replace_the_header() {
 
 #[test]
 fn the_generator_maps_runlevels_to_targets() {
-    let level = |level: u8| (format!("etc/rc{level}.d/S15a"), "-> ../init.d/a");
+    let level = |level: char| (format!("etc/rc{level}.d/S15a"), "-> ../init.d/a");
     for (links, reached, expected) in [
-        (vec![3], &["multi-user.target"][..], Enabled::Yes("etc/rc3.d/S15a".to_owned())),
-        (vec![2], &["multi-user.target"], Enabled::Yes("etc/rc2.d/S15a".to_owned())),
-        (vec![5], &["multi-user.target"], no("etc/rc5.d/S15a, but graphical.target is not started at boot")),
-        (vec![5], &["multi-user.target", "graphical.target"], Enabled::Yes("etc/rc5.d/S15a".to_owned())),
-        (vec![3], &[], no("etc/rc3.d/S15a, but multi-user.target is not started at boot")),
+        (vec!['3'], &["multi-user.target"][..], Enabled::Yes("etc/rc3.d/S15a".to_owned())),
+        (vec!['2'], &["multi-user.target"], Enabled::Yes("etc/rc2.d/S15a".to_owned())),
+        (
+            vec!['5'],
+            &["multi-user.target"],
+            no("etc/rc5.d/S15a, but graphical.target is not started at boot"),
+        ),
+        (vec!['5'], &["multi-user.target", "graphical.target"], Enabled::Yes("etc/rc5.d/S15a".to_owned())),
+        (vec!['3'], &[], no("etc/rc3.d/S15a, but multi-user.target is not started at boot")),
+        // Debian's, of the early boot
+        (vec!['S'], &["sysinit.target"], Enabled::Yes("etc/rcS.d/S15a".to_owned())),
         (vec![], &["multi-user.target"], no("no start link in etc/rc3.d")),
     ] {
         let links: Vec<_> = links.into_iter().map(level).collect();
