@@ -3,6 +3,7 @@
 //! Everything here only plans: [`generalize`] is a list of steps, [`hand_over`] gives a system to cloud-init,
 //! [`labels`] gives new files an SELinux label. No program of the system is run.
 
+pub(crate) mod file_contexts;
 pub mod generalize;
 pub mod hand_over;
 mod host_keys;

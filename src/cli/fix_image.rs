@@ -19,7 +19,7 @@ use crate::agent::install;
 use crate::check::metadata::{self, Image, Who};
 use crate::check::{self, Finding, Limits, Occasion, Selection, Status, Topic};
 use crate::image::generalize::{self, STEPS, Step};
-use crate::image::{hand_over, labels};
+use crate::image::hand_over;
 use crate::plan::Plan;
 use crate::report::{Exit, Report, nagios};
 use crate::root::Root;
@@ -119,7 +119,6 @@ impl FixImage {
                 Err(e) => left.push(format!("{name}: {e:#}")),
             }
         }
-        plan = labels::label(&target, plan)?;
         let acts = target.is_live() && !(plan.steps.is_empty() && plan.activate.is_empty());
         let revert_after =
             (acts && session::ssh_address(&target.root).is_some()).then_some(change::REVERT_AFTER);
