@@ -119,7 +119,7 @@ impl Lab {
 
     /// Every file of the file systems at these places: mode, owner and content; not the journal of changes.
     fn files(&self, image: &str, places: &[u32]) -> BTreeMap<String, String> {
-        let raw = if [".qcow2", ".vhd"].iter().any(|end| image.ends_with(end)) {
+        let raw = if [".qcow2", ".vhd", ".vhdx", ".vmdk"].iter().any(|end| image.ends_with(end)) {
             self.program("qemu-img", &["convert", "-O", "raw", image, "looked-at.raw"]);
             "looked-at.raw"
         } else {
@@ -215,6 +215,7 @@ fn mended_and_taken_back(lab: &Lab, image: &str, places: &[u32]) {
         found.map(|(_, facts)| facts.rsplit(' ').next().unwrap().to_owned())
     };
     assert_eq!(of("etc/machine-id").as_deref(), Some("[]"), "{image}");
+    assert_eq!(of("etc/hostname").as_deref(), Some("[]"), "{image}");
     assert_eq!(of("root/.bash_history"), None, "{image}");
     assert_eq!(of("log/syslog").as_deref(), Some("[]"), "{image}");
     let again = lab.fix(&["--generalize", "--dry-run"], image);
@@ -254,9 +255,13 @@ fn every_file_system_and_a_logical_volume_is_mended_and_taken_back() {
 fn a_disk_with_its_own_boot_and_var_is_mended_and_taken_back_in_every_format() {
     let Some(lab) = Lab::new() else { return };
     let places = [1, 70, 140];
-    for (table, format, image) in
-        [("msdos", "raw", "mbr.img"), ("gpt", "qcow2", "gpt.qcow2"), ("gpt", "vpc", "gpt.vhd")]
-    {
+    for (table, format, image) in [
+        ("msdos", "raw", "mbr.img"),
+        ("gpt", "qcow2", "gpt.qcow2"),
+        ("gpt", "vpc", "gpt.vhd"),
+        ("gpt", "vhdx", "gpt.vhdx"),
+        ("msdos", "vmdk", "mbr.vmdk"),
+    ] {
         lab.partitioned("disk.img", table);
         lab.program("qemu-img", &["convert", "-O", format, "disk.img", image]);
         mended_and_taken_back(&lab, image, &places);
@@ -291,6 +296,37 @@ fn the_agent_is_replaced_by_this_program_on_a_disk() {
         assert_eq!(differences(&before, &lab.files("root.img", &[0])), Vec::<String>::new(), "{words:?}");
         lab.assert_nothing_is_left();
     }
+}
+
+#[test]
+fn an_image_for_cloud_init_gets_the_agent_and_has_it_at_a_second_run() {
+    let Some(lab) = Lab::new() else { return };
+    let program = lab::static_novactl();
+    lab.write("etc/resolv.conf", "nameserver 192.0.2.53\n");
+    lab.volume("root.img", "ext4", "tree");
+    let before = lab.files("root.img", &[0]);
+    let run = |words: &[&str]| {
+        let json = ["--format", "json"];
+        document(&lab.command(&program, &[words, &json].concat(), "root.img").output().unwrap())
+    };
+    let given = run(&["fix-image", "--cloud-init", "--yes"]);
+    assert_eq!(given["result"], "applied", "{given:#}");
+    let words = ["fix-image", "--install-agent", "--generalize"];
+    let made = run(&[&words[..], &["--yes"]].concat());
+    assert_eq!(made["result"], "applied", "{made:#}");
+    let after = lab.files("root.img", &[0]);
+    for emptied in ["0:etc/machine-id", "0:etc/hostname", "0:etc/resolv.conf"] {
+        assert!(after[emptied].ends_with(" []"), "{emptied}: {}", after[emptied]);
+    }
+    let interfaces = &after["0:etc/network/interfaces"];
+    assert_ne!(*interfaces, before["0:etc/network/interfaces"], "the NICs' configuration stays");
+    let again = run(&[&words[..], &["--dry-run"]].concat());
+    assert_eq!(again["result"], "nothing-to-do", "{}", again["plan"]);
+    for _ in 0..2 {
+        assert_eq!(run(&["undo", "--yes"])["result"], "applied");
+    }
+    assert_eq!(differences(&before, &lab.files("root.img", &[0])), Vec::<String>::new());
+    lab.assert_nothing_is_left();
 }
 
 #[test]
