@@ -431,3 +431,115 @@ fn a_disk_that_is_full_stays_as_it_was() {
     lab.check("root.img");
     lab.assert_nothing_is_left();
 }
+
+/// Stands before qemu-img: the conversion whose number is in `at` does what `then` says, in the directory of the image.
+const BEFORE_QEMU_IMG: &str = r#"#!/bin/sh
+lab=$(dirname "$0")
+if [ "$1" = convert ]; then
+  number=$(($(cat "$lab/count") + 1))
+  echo $number >"$lab/count"
+  if [ $number = "$(cat "$lab/at")" ]; then . "$lab/then"; fi
+fi
+exec "$(cat "$lab/real")" "$@"
+"#;
+
+/// Puts that in place; returns the PATH with which it is found.
+fn before_qemu_img(lab: &Lab, at: u32, then: &str) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let bin = lab.path("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let real =
+        std::env::split_paths(&path).map(|dir| dir.join("qemu-img")).find(|file| file.exists()).unwrap();
+    for (name, text) in [
+        ("count", "0"),
+        ("at", &at.to_string()),
+        ("then", then),
+        ("real", real.to_str().unwrap()),
+        ("qemu-img", BEFORE_QEMU_IMG),
+    ] {
+        fs::write(bin.join(name), text).unwrap();
+    }
+    fs::set_permissions(bin.join("qemu-img"), fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{path}", bin.display())
+}
+
+#[test]
+fn a_conversion_that_is_interrupted_leaves_the_image_and_nothing_else() {
+    let Some(lab) = Lab::new() else { return };
+    lab.volume("root.img", "ext4", "tree");
+    lab.program("qemu-img", &["convert", "-O", "qcow2", "root.img", "a.qcow2"]);
+    let sum = || lab.program("sha256sum", &["a.qcow2"]).stdout;
+    let before = sum();
+    // the first one reads the image, the second writes it back
+    for (at, signal, code) in [
+        (1, Signal::INT, None),
+        (1, Signal::TERM, None),
+        (1, Signal::KILL, None),
+        (2, Signal::INT, Some(130)),
+        (2, Signal::TERM, Some(130)),
+    ] {
+        let path = before_qemu_img(
+            &lab,
+            at,
+            "echo $$ >\"$lab/pid\"; mv \"$lab/pid\" \"$lab/stopped\"; exec sleep 600",
+        );
+        let program = Path::new(env!("CARGO_BIN_EXE_novactl"));
+        let mut command = lab.command(program, &["fix-image", "--generalize", "--yes"], "a.qcow2");
+        let mut child =
+            command.env("PATH", path).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stopped = lab.path("bin/stopped");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !stopped.exists() {
+            assert!(
+                child.try_wait().unwrap().is_none() && std::time::Instant::now() < deadline,
+                "{at} {signal:?}"
+            );
+            std::thread::yield_now();
+        }
+        rustix::process::kill_process(Pid::from_child(&child), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), code, "{at} {signal:?}: {}", said(&output));
+        let converter = Path::new("/proc").join(fs::read_to_string(&stopped).unwrap().trim());
+        while converter.exists() {
+            assert!(std::time::Instant::now() < deadline, "{at} {signal:?}: qemu-img goes on");
+            std::thread::yield_now();
+        }
+        fs::remove_file(&stopped).unwrap();
+        assert_eq!(sum(), before, "{at} {signal:?}");
+        lab.assert_nothing_is_left();
+    }
+}
+
+/// Runs its arguments in a small file system of its own with the image, and shows what is left there.
+const IN_LITTLE_ROOM: &str = r#"
+mkdir room
+mount -t tmpfs -o size=120m room room
+cp --sparse=always a.qcow2 room
+cd room
+"$@" || echo "code $?"
+ls -A
+sha256sum a.qcow2
+"#;
+
+#[test]
+fn a_disk_that_is_full_at_the_conversion_leaves_the_image_and_nothing_else() {
+    let Some(lab) = Lab::new() else { return };
+    lab.volume("root.img", "ext4", "tree");
+    lab.program("qemu-img", &["convert", "-O", "qcow2", "root.img", "a.qcow2"]);
+    let sum = String::from_utf8(lab.program("sha256sum", &["a.qcow2"]).stdout).unwrap();
+    for (at, code) in [(1, 3), (2, 4)] {
+        let path = before_qemu_img(&lab, at, "cat /dev/zero >fill 2>/dev/null");
+        let novactl = env!("CARGO_BIN_EXE_novactl");
+        let words = ["fix-image", "--generalize", "--yes", "--disk", "a.qcow2"];
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-euc", IN_LITTLE_ROOM, "sh", novactl]);
+        let output = command.args(words).env("PATH", path).current_dir(lab.0.path()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let end =
+            text.lines().rev().take(4).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
+        assert_eq!(end, format!("code {code}\na.qcow2\nfill\n{}", sum.trim_end()), "{at}: {}", said(&output));
+        fs::remove_dir(lab.path("room")).unwrap();
+        lab.assert_nothing_is_left();
+    }
+}
