@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal};
@@ -21,6 +21,17 @@ use crate::secret::Secret;
 /// The most output that is kept of a program, in bytes; the rest is read and dropped.
 const OUTPUT_MAX: u64 = 1 << 20;
 
+/// How often a program that runs long is asked about.
+const ASKS_EVERY: Duration = Duration::from_millis(100);
+
+/// Runs its arguments, and kills them when its standard input ends: we hold the other end.
+const LEASH: &str = r#"exec 3<&0
+"$@" </dev/null 3<&- & program=$!
+{ read -r _ <&3; kill -KILL $program; } >/dev/null 2>&1 & watch=$!
+wait $program; status=$?
+kill -KILL $watch 2>/dev/null
+exit $status"#;
+
 /// A program of the running system and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cmd {
@@ -29,6 +40,8 @@ pub struct Cmd {
     /// The last argument of a program that takes a secret in no other way. It is not kept with the rest.
     #[serde(skip)]
     hidden: Option<Secret>,
+    #[serde(skip)]
+    is_leashed: bool,
 }
 
 /// What a program left behind.
@@ -49,6 +62,7 @@ impl Cmd {
             argv: argv.iter().map(ToString::to_string).collect(),
             limit: Duration::from_secs(1),
             hidden: None,
+            is_leashed: false,
         }
     }
 
@@ -69,6 +83,11 @@ impl Cmd {
         Self { limit, ..self }
     }
 
+    /// Ends the program when this one ends, also when it is killed: for one that runs long.
+    pub fn leashed(self) -> Self {
+        Self { is_leashed: true, ..self }
+    }
+
     /// Returns the program and its arguments.
     pub fn argv(&self) -> &[String] {
         &self.argv
@@ -79,31 +98,54 @@ impl Cmd {
     /// # Errors
     /// It cannot be started, or ran longer than its limit: then it was killed with all its children.
     pub fn output(&self) -> Result<Option<Output>> {
+        self.output_unless(&|| false)
+    }
+
+    /// As [`Cmd::output`], and asks `stop` meanwhile.
+    ///
+    /// # Errors
+    /// As [`Cmd::output`], or `stop` said so: then it was killed with all its children.
+    pub fn output_unless(&self, stop: &dyn Fn() -> bool) -> Result<Option<Output>> {
         let line = self.line();
         let program = self.argv.first().context("running a program without a name")?;
         let Ok(path) = which::which(program) else { return Ok(None) };
         #[expect(clippy::disallowed_methods, reason = "the one place that runs programs")]
-        let mut child = std::process::Command::new(path)
+        let mut command =
+            std::process::Command::new(if self.is_leashed { "/bin/sh".into() } else { path.clone() });
+        if self.is_leashed {
+            command.args(["-c", LEASH, "sh"]).arg(path);
+        }
+        let mut child = command
             .args(&self.argv[1..])
             .args(self.hidden.iter().map(|secret| OsStr::from_bytes(secret.expose())))
             .env("LC_ALL", "C")
-            .stdin(Stdio::null())
+            .stdin(if self.is_leashed { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
             .with_context(|| format!("starting {line}"))?;
+        // waiting would close it
+        let _leash = child.stdin.take();
         let stdout = capture(child.stdout.take());
         let stderr = capture(child.stderr.take());
         let group = Pid::from_child(&child);
         let (ended, end) = mpsc::channel();
         thread::spawn(move || ended.send(child.wait()));
-        let status = match end.recv_timeout(self.limit) {
-            Ok(status) => status.with_context(|| format!("waiting for {line}"))?,
-            Err(_) => {
-                // Gone already is as good as killed.
-                let _ = rustix::process::kill_process_group(group, Signal::KILL);
-                bail!("running {line}: no end within {} s, killed", self.limit.as_secs_f32());
+        let deadline = Instant::now() + self.limit;
+        let status = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match end.recv_timeout(ASKS_EVERY.min(left)) {
+                Ok(status) => break status.with_context(|| format!("waiting for {line}"))?,
+                Err(_) if left.is_zero() || stop() => {
+                    // Gone already is as good as killed.
+                    let _ = rustix::process::kill_process_group(group, Signal::KILL);
+                    if left.is_zero() {
+                        bail!("running {line}: no end within {} s, killed", self.limit.as_secs_f32());
+                    }
+                    bail!("interrupted");
+                }
+                Err(_) => {}
             }
         };
         // A grandchild that kept the pipe open must not hold us: what has come by now is what counts.
@@ -172,6 +214,25 @@ mod tests {
     #[test]
     fn a_missing_program_is_none() {
         assert!(Cmd::new(&["novactl-no-such-program"]).output().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_leashed_program_is_as_any_other() {
+        let run = |script: &str| Cmd::new(&["sh", "-c", script]).leashed().output().unwrap().unwrap();
+        let out = run("echo out; echo err >&2; read -r x; echo \"$x\"; exit 3");
+        assert_eq!(
+            (out.stdout.as_str(), out.stderr.as_str(), out.status.code()),
+            ("out\n\n", "err\n", Some(3))
+        );
+        let killed = run("kill -TERM $$");
+        assert!(!killed.status.success(), "{killed:?}");
+        assert!(Cmd::new(&["no-such-program"]).leashed().output().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_program_is_stopped_when_that_is_asked_for() {
+        let error = Cmd::new(&["sleep", "60"]).within(Duration::from_secs(60)).output_unless(&|| true);
+        assert_eq!(error.unwrap_err().to_string(), "interrupted");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use crate::disk::Disk;
-use crate::facts::agents::Agents;
+use crate::facts::agents::{Agent, Agents};
 use crate::facts::init::Services;
 use crate::facts::os::Os;
 use crate::facts::processes::{self, Process};
@@ -23,6 +23,7 @@ pub struct Target {
     /// Its files.
     pub root: Root,
     live: bool,
+    is_agent_to_come: bool,
     disk: Option<Arc<Disk>>,
     source: Source,
     store: Mutex<Option<Box<dyn Xenstore>>>,
@@ -72,6 +73,7 @@ impl Target {
         Self {
             root,
             live,
+            is_agent_to_come: false,
             disk: None,
             source,
             store: Mutex::new(None),
@@ -82,6 +84,16 @@ impl Target {
             processes: OnceLock::new(),
             survey: OnceLock::new(),
         }
+    }
+
+    /// Lets it be judged as one with an agent that starts at boot: the change that is planned puts one in place.
+    pub fn with_agent_to_come(self) -> Self {
+        Self { is_agent_to_come: true, ..self }
+    }
+
+    /// Whether an agent starts at boot.
+    pub fn has_agent_at_boot(&self) -> bool {
+        self.is_agent_to_come || self.agents().all.iter().any(Agent::is_enabled)
     }
 
     /// Whether the target is the system that runs this program.

@@ -8,37 +8,22 @@
     reason = "a test fails by panicking, drives programs and prints what it measured"
 )]
 
+#[path = "lab/container.rs"]
+mod container;
 #[path = "agent/host.rs"]
 mod host;
 #[path = "lab/identity.rs"]
 mod identity;
 mod lab;
 
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
 
 use base64::Engine;
+use container::{Container, LIMIT, OLD_UNIT, put};
 use host::Host;
 use rustix::fs::FlockOperation;
-
-/// The longest that anything is waited for.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// nova-agent 2.x as its package installs it, with the fault of a lost module.
-const BROKEN: [(&str, u32, &str); 3] = [
-    ("usr/bin/nova-agent", 0o755, "#!/usr/bin/python3\nimport novaagent_that_is_lost\n"),
-    ("usr/lib/python3/dist-packages/novaagent/__init__.py", 0o644, "__version__ = \"2.1.25\"\n"),
-    (
-        "usr/lib/systemd/system/python3-nova-agent.service",
-        0o644,
-        "[Unit]\nDescription=Nova Agent for xenstore\n\n[Service]\nType=notify\nTimeoutStartSec=360\n\
-         ExecStart=/usr/bin/nova-agent --no-fork True -o /var/log/nova-agent.log -l info\n\n\
-         [Install]\nWantedBy=multi-user.target\n",
-    ),
-];
-const OLD_UNIT: &str = "python3-nova-agent.service";
 
 /// A copy of the Debian tree; `None` where there is none.
 fn debian() -> Option<(tempfile::TempDir, PathBuf)> {
@@ -57,89 +42,20 @@ fn debian() -> Option<(tempfile::TempDir, PathBuf)> {
     Some((dir, copy))
 }
 
-/// A booted container.
-struct Container {
-    state: tempfile::TempDir,
-}
-
-impl Container {
-    /// Boots a tree; its store is a socket outside.
-    fn boot(tree: &Path, store: &Path) -> Self {
-        let container = Self { state: tempfile::tempdir().unwrap() };
-        let bind = format!("--bind={}:/run/xenstored/socket", store.display());
-        let mut boot = Command::new(lab::scripts().join("nspawn.sh"));
-        // not piped: what stays running would keep the pipe open
-        let status = boot.arg("boot").arg(tree).arg(container.state.path()).arg(bind).status().unwrap();
-        assert!(status.success(), "{}", container.console());
-        container
-    }
-
-    fn console(&self) -> String {
-        std::fs::read_to_string(self.state.path().join("console")).unwrap_or_default()
-    }
-
-    fn run(&self, argv: &[&str]) -> Output {
-        let mut exec = Command::new(lab::scripts().join("nspawn.sh"));
-        exec.arg("exec").arg(self.state.path()).args(argv).output().unwrap()
-    }
-
-    fn text(&self, argv: &[&str]) -> String {
-        String::from_utf8_lossy(&self.run(argv).stdout).trim().to_owned()
-    }
-
-    /// Returns a property of the agent's unit.
-    fn show(&self, property: &str) -> String {
-        self.text(&["systemctl", "show", "--value", "-p", property, "novactl-agent.service"])
-    }
-
-    fn wait_for(&self, property: &str, wanted: &str) {
-        let end = Instant::now() + LIMIT;
-        while self.show(property) != wanted {
-            let journal = self.journal();
-            assert!(Instant::now() < end, "{property} is {}, not {wanted}\n{journal}", self.show(property));
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-
-    fn journal(&self) -> String {
-        self.text(&["journalctl", "--no-pager", "-u", "novactl-agent.service"])
-    }
-
-    fn pid(&self) -> String {
-        self.show("MainPID")
-    }
-}
-
-impl Drop for Container {
-    fn drop(&mut self) {
-        let _ = Command::new(lab::scripts().join("nspawn.sh")).arg("stop").arg(self.state.path()).status();
-    }
-}
-
-fn put(root: &Path, path: &str, mode: u32, text: &str) {
-    let path = root.join(path);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(&path, text).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-}
-
 #[test]
 fn under_systemd_a_broken_agent_is_replaced_served_and_had_back() {
     let Some((_dir, tree)) = debian() else { return };
     let Some(mut host) = Host::new(lab::Kind::C) else { return };
-    for (path, mode, text) in BROKEN {
-        put(&tree, path, mode, text);
-    }
-    let wants = tree.join("etc/systemd/system/multi-user.target.wants");
-    std::fs::create_dir_all(&wants).unwrap();
-    symlink(format!("/usr/lib/systemd/system/{OLD_UNIT}"), wants.join(OLD_UNIT)).unwrap();
+    container::break_agent(&tree);
     std::fs::copy(lab::static_novactl(), tree.join("root/novactl")).unwrap();
 
-    let container = Container::boot(&tree, &host.socket);
+    let container = Container::boot(&tree, &host.socket, &[]);
     assert_eq!(container.text(&["systemctl", "is-failed", OLD_UNIT]), "failed");
     let before = identity::of(&tree, &["etc", "usr", "root"]);
     let installed = container.run(&["/root/novactl", "agent", "install", "--yes"]);
     assert!(installed.status.success(), "{installed:#?}\n{}", container.journal());
+    let again = container.text(&["/root/novactl", "agent", "install", "--dry-run", "--format", "json"]);
+    assert!(again.contains("\"nothing-to-do\""), "{again}");
     assert_eq!(container.text(&["systemctl", "is-system-running"]), "running");
     assert_eq!(container.text(&["systemctl", "is-enabled", "novactl-agent.service"]), "enabled");
     let shown = ["ActiveState", "StatusText", "NRestarts"].map(|property| container.show(property));

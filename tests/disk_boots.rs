@@ -9,6 +9,8 @@
     reason = "a test fails by panicking and runs what it tests"
 )]
 
+#[path = "lab/console.rs"]
+mod console;
 #[path = "guests/elf.rs"]
 mod elf;
 mod lab;
@@ -17,60 +19,17 @@ mod lab;
 mod manifest;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
+
+use console::Console;
 
 const PASSWORD: &str = "s3t On the disk";
 const OLD_ID: &str = "0123456789abcdef0123456789abcdef";
 /// Debian's sshd makes no keys: what the finding host-keys advises.
 const KEYGEN: &str =
     "[Service]\nExecStartPre=\nExecStartPre=/usr/bin/ssh-keygen -A\nExecStartPre=/usr/sbin/sshd -t\n";
-
-/// The serial console of a running guest.
-struct Console {
-    child: Child,
-    input: ChildStdin,
-    output: ChildStdout,
-    seen: String,
-}
-
-impl Console {
-    fn boot(image: &Path) -> Self {
-        let mut command = Command::new(lab::scripts().join("boot-image.sh"));
-        command.arg("boot").arg(image).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        Self { child, input, output, seen: String::new() }
-    }
-
-    /// Reads on until a text comes, and returns what came before it. The script ends a guest that hangs.
-    fn until(&mut self, text: &str) -> String {
-        let mut buffer = [0; 4096];
-        loop {
-            if let Some((before, rest)) = self.seen.split_once(text) {
-                let (before, rest) = (before.to_owned(), rest.to_owned());
-                self.seen = rest;
-                return before;
-            }
-            let count = self.output.read(&mut buffer).unwrap();
-            assert_ne!(count, 0, "no {text:?} came: {}", self.seen);
-            self.seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
-        }
-    }
-
-    fn types(&mut self, line: &str) {
-        writeln!(self.input, "{line}").unwrap();
-    }
-
-    /// Runs a command line and returns what it prints.
-    fn shell(&mut self, line: &str) -> String {
-        // the line is echoed, and must not look like its own result
-        self.types(&format!("echo BE''GIN; {line}; echo E''ND"));
-        self.until("BEGIN");
-        self.until("END").replace('\r', "").trim().to_owned()
-    }
-}
 
 fn run(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
@@ -124,12 +83,7 @@ fn a_broken_image_is_mended_and_boots_to_a_login_as_a_new_server() {
     let made = run(&mut fix).unwrap();
     assert!(made.contains("DONE"), "{made}");
 
-    let mut console = Console::boot(&image);
-    console.until("login: ");
-    console.types("root");
-    console.until("Password: ");
-    console.types(PASSWORD);
-    console.until("# ");
+    let mut console = Console::logged_in(&image, PASSWORD);
     let id = console.shell("cat /etc/machine-id");
     assert!(id.len() == 32 && id != OLD_ID, "{id}");
     let ssh = console.shell("systemctl start ssh; systemctl is-active ssh");
@@ -143,6 +97,5 @@ fn a_broken_image_is_mended_and_boots_to_a_login_as_a_new_server() {
     // it was started, and says that QEMU is no Xen
     let status = console.shell("systemctl show -P ExecMainStartTimestampMonotonic novactl-agent");
     assert!(status.parse::<u64>().is_ok_and(|time| time > 0), "{status}");
-    console.types("poweroff -f");
-    console.child.wait().unwrap();
+    console.off();
 }

@@ -119,7 +119,7 @@ impl Lab {
 
     /// Every file of the file systems at these places: mode, owner and content; not the journal of changes.
     fn files(&self, image: &str, places: &[u32]) -> BTreeMap<String, String> {
-        let raw = if [".qcow2", ".vhd"].iter().any(|end| image.ends_with(end)) {
+        let raw = if [".qcow2", ".vhd", ".vhdx", ".vmdk"].iter().any(|end| image.ends_with(end)) {
             self.program("qemu-img", &["convert", "-O", "raw", image, "looked-at.raw"]);
             "looked-at.raw"
         } else {
@@ -215,6 +215,7 @@ fn mended_and_taken_back(lab: &Lab, image: &str, places: &[u32]) {
         found.map(|(_, facts)| facts.rsplit(' ').next().unwrap().to_owned())
     };
     assert_eq!(of("etc/machine-id").as_deref(), Some("[]"), "{image}");
+    assert_eq!(of("etc/hostname").as_deref(), Some("[]"), "{image}");
     assert_eq!(of("root/.bash_history"), None, "{image}");
     assert_eq!(of("log/syslog").as_deref(), Some("[]"), "{image}");
     let again = lab.fix(&["--generalize", "--dry-run"], image);
@@ -254,9 +255,13 @@ fn every_file_system_and_a_logical_volume_is_mended_and_taken_back() {
 fn a_disk_with_its_own_boot_and_var_is_mended_and_taken_back_in_every_format() {
     let Some(lab) = Lab::new() else { return };
     let places = [1, 70, 140];
-    for (table, format, image) in
-        [("msdos", "raw", "mbr.img"), ("gpt", "qcow2", "gpt.qcow2"), ("gpt", "vpc", "gpt.vhd")]
-    {
+    for (table, format, image) in [
+        ("msdos", "raw", "mbr.img"),
+        ("gpt", "qcow2", "gpt.qcow2"),
+        ("gpt", "vpc", "gpt.vhd"),
+        ("gpt", "vhdx", "gpt.vhdx"),
+        ("msdos", "vmdk", "mbr.vmdk"),
+    ] {
         lab.partitioned("disk.img", table);
         lab.program("qemu-img", &["convert", "-O", format, "disk.img", image]);
         mended_and_taken_back(&lab, image, &places);
@@ -291,6 +296,37 @@ fn the_agent_is_replaced_by_this_program_on_a_disk() {
         assert_eq!(differences(&before, &lab.files("root.img", &[0])), Vec::<String>::new(), "{words:?}");
         lab.assert_nothing_is_left();
     }
+}
+
+#[test]
+fn an_image_for_cloud_init_gets_the_agent_and_has_it_at_a_second_run() {
+    let Some(lab) = Lab::new() else { return };
+    let program = lab::static_novactl();
+    lab.write("etc/resolv.conf", "nameserver 192.0.2.53\n");
+    lab.volume("root.img", "ext4", "tree");
+    let before = lab.files("root.img", &[0]);
+    let run = |words: &[&str]| {
+        let json = ["--format", "json"];
+        document(&lab.command(&program, &[words, &json].concat(), "root.img").output().unwrap())
+    };
+    let given = run(&["fix-image", "--cloud-init", "--yes"]);
+    assert_eq!(given["result"], "applied", "{given:#}");
+    let words = ["fix-image", "--install-agent", "--generalize"];
+    let made = run(&[&words[..], &["--yes"]].concat());
+    assert_eq!(made["result"], "applied", "{made:#}");
+    let after = lab.files("root.img", &[0]);
+    for emptied in ["0:etc/machine-id", "0:etc/hostname", "0:etc/resolv.conf"] {
+        assert!(after[emptied].ends_with(" []"), "{emptied}: {}", after[emptied]);
+    }
+    let interfaces = &after["0:etc/network/interfaces"];
+    assert_ne!(*interfaces, before["0:etc/network/interfaces"], "the NICs' configuration stays");
+    let again = run(&[&words[..], &["--dry-run"]].concat());
+    assert_eq!(again["result"], "nothing-to-do", "{}", again["plan"]);
+    for _ in 0..2 {
+        assert_eq!(run(&["undo", "--yes"])["result"], "applied");
+    }
+    assert_eq!(differences(&before, &lab.files("root.img", &[0])), Vec::<String>::new());
+    lab.assert_nothing_is_left();
 }
 
 #[test]
@@ -394,4 +430,116 @@ fn a_disk_that_is_full_stays_as_it_was() {
     assert_eq!(differences(&before, &lab.files("root.img", &[0])), Vec::<String>::new());
     lab.check("root.img");
     lab.assert_nothing_is_left();
+}
+
+/// Stands before qemu-img: the conversion whose number is in `at` does what `then` says, in the directory of the image.
+const BEFORE_QEMU_IMG: &str = r#"#!/bin/sh
+lab=$(dirname "$0")
+if [ "$1" = convert ]; then
+  number=$(($(cat "$lab/count") + 1))
+  echo $number >"$lab/count"
+  if [ $number = "$(cat "$lab/at")" ]; then . "$lab/then"; fi
+fi
+exec "$(cat "$lab/real")" "$@"
+"#;
+
+/// Puts that in place; returns the PATH with which it is found.
+fn before_qemu_img(lab: &Lab, at: u32, then: &str) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let bin = lab.path("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let real =
+        std::env::split_paths(&path).map(|dir| dir.join("qemu-img")).find(|file| file.exists()).unwrap();
+    for (name, text) in [
+        ("count", "0"),
+        ("at", &at.to_string()),
+        ("then", then),
+        ("real", real.to_str().unwrap()),
+        ("qemu-img", BEFORE_QEMU_IMG),
+    ] {
+        fs::write(bin.join(name), text).unwrap();
+    }
+    fs::set_permissions(bin.join("qemu-img"), fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{path}", bin.display())
+}
+
+#[test]
+fn a_conversion_that_is_interrupted_leaves_the_image_and_nothing_else() {
+    let Some(lab) = Lab::new() else { return };
+    lab.volume("root.img", "ext4", "tree");
+    lab.program("qemu-img", &["convert", "-O", "qcow2", "root.img", "a.qcow2"]);
+    let sum = || lab.program("sha256sum", &["a.qcow2"]).stdout;
+    let before = sum();
+    // the first one reads the image, the second writes it back
+    for (at, signal, code) in [
+        (1, Signal::INT, None),
+        (1, Signal::TERM, None),
+        (1, Signal::KILL, None),
+        (2, Signal::INT, Some(130)),
+        (2, Signal::TERM, Some(130)),
+    ] {
+        let path = before_qemu_img(
+            &lab,
+            at,
+            "echo $$ >\"$lab/pid\"; mv \"$lab/pid\" \"$lab/stopped\"; exec sleep 600",
+        );
+        let program = Path::new(env!("CARGO_BIN_EXE_novactl"));
+        let mut command = lab.command(program, &["fix-image", "--generalize", "--yes"], "a.qcow2");
+        let mut child =
+            command.env("PATH", path).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stopped = lab.path("bin/stopped");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !stopped.exists() {
+            assert!(
+                child.try_wait().unwrap().is_none() && std::time::Instant::now() < deadline,
+                "{at} {signal:?}"
+            );
+            std::thread::yield_now();
+        }
+        rustix::process::kill_process(Pid::from_child(&child), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), code, "{at} {signal:?}: {}", said(&output));
+        let converter = Path::new("/proc").join(fs::read_to_string(&stopped).unwrap().trim());
+        while converter.exists() {
+            assert!(std::time::Instant::now() < deadline, "{at} {signal:?}: qemu-img goes on");
+            std::thread::yield_now();
+        }
+        fs::remove_file(&stopped).unwrap();
+        assert_eq!(sum(), before, "{at} {signal:?}");
+        lab.assert_nothing_is_left();
+    }
+}
+
+/// Runs its arguments in a small file system of its own with the image, and shows what is left there.
+const IN_LITTLE_ROOM: &str = r#"
+mkdir room
+mount -t tmpfs -o size=120m room room
+cp --sparse=always a.qcow2 room
+cd room
+"$@" || echo "code $?"
+ls -A
+sha256sum a.qcow2
+"#;
+
+#[test]
+fn a_disk_that_is_full_at_the_conversion_leaves_the_image_and_nothing_else() {
+    let Some(lab) = Lab::new() else { return };
+    lab.volume("root.img", "ext4", "tree");
+    lab.program("qemu-img", &["convert", "-O", "qcow2", "root.img", "a.qcow2"]);
+    let sum = String::from_utf8(lab.program("sha256sum", &["a.qcow2"]).stdout).unwrap();
+    for (at, code) in [(1, 3), (2, 4)] {
+        let path = before_qemu_img(&lab, at, "cat /dev/zero >fill 2>/dev/null");
+        let novactl = env!("CARGO_BIN_EXE_novactl");
+        let words = ["fix-image", "--generalize", "--yes", "--disk", "a.qcow2"];
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-euc", IN_LITTLE_ROOM, "sh", novactl]);
+        let output = command.args(words).env("PATH", path).current_dir(lab.0.path()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let end =
+            text.lines().rev().take(4).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
+        assert_eq!(end, format!("code {code}\na.qcow2\nfill\n{}", sum.trim_end()), "{at}: {}", said(&output));
+        fs::remove_dir(lab.path("room")).unwrap();
+        lab.assert_nothing_is_left();
+    }
 }

@@ -13,6 +13,7 @@ use crate::commands::kms::Activation;
 use crate::commands::network::{self, Proposal, Reached, ResetNetwork};
 use crate::commands::password::{self, SetPassword, Unlock};
 use crate::commands::{Name, Reply, Request};
+use crate::image::labels;
 use crate::net::host;
 use crate::plan::journal::{self, Journal, State, Turn};
 use crate::plan::{self, Interrupt, Plan};
@@ -168,7 +169,7 @@ fn change(target: &Target, plan: Plan, id: &str, verify: &dyn Fn() -> Result<()>
     for id in plan::recover(target, &journal)? {
         tracing::warn!("the change {id} had been interrupted and was taken back");
     }
-    let prepared = plan.prepare(&target.root)?.asked_by(id);
+    let prepared = labels::label(target, plan)?.prepare(&target.root)?.asked_by(id);
     if prepared.is_empty() {
         return verify();
     }

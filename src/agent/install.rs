@@ -86,15 +86,15 @@ pub fn plan(target: &Target, program: Vec<u8>) -> Result<Plan> {
     for service in &others {
         files.extend(boot::disable(root, service)?);
     }
-    let steps = if target.is_live() { steps(target, &others)? } else { Vec::new() };
-    Ok(Plan {
-        verb: VERB,
-        title: "put novactl agent in place".to_owned(),
-        files: without_repeats(files, root)?,
-        activate: Vec::new(),
-        steps,
-        ..Plan::default()
-    })
+    let title = "put novactl agent in place".to_owned();
+    let files = Plan { verb: VERB, title, files: without_repeats(files, root)?, ..Plan::default() };
+    let is_done = !target.is_live() || runs(target) && files.clone().prepare(root)?.is_empty();
+    Ok(if is_done { files } else { Plan { steps: steps(target, &others)?, ..files } })
+}
+
+/// Whether this program serves the host as the agent already.
+fn runs(target: &Target) -> bool {
+    target.processes().iter().any(|process| kind_of(process) == Some(Kind::Novactl))
 }
 
 /// Returns the services of other agents that start at boot.

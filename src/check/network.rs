@@ -32,7 +32,7 @@ use anyhow::Result;
 
 use super::{Blocks, Check, Finding, Needs, Topic};
 use crate::commands::network::ResetNetwork;
-use crate::facts::identity;
+use crate::facts::{identity, names};
 use crate::net::host::{self, Effect, HostNetwork, HostNic};
 use crate::net::intent::{Family, Intent, Nic, NicIntent};
 use crate::net::live::Live;
@@ -249,7 +249,8 @@ pub(super) fn was_never_built(target: &Target) -> bool {
     let root = &target.root;
     let keys = root.files_in("etc/ssh", "_key").unwrap_or_default();
     let id = root.text_opt("etc/machine-id").ok().flatten().unwrap_or_default();
-    keys.is_empty() && id.trim().is_empty() && identity::hostname(root).is_none()
+    let name = identity::hostname(root);
+    keys.is_empty() && id.trim().is_empty() && name.is_none_or(|name| names::is_placeholder(&name))
 }
 
 fn mended(finding: Finding, target: &Target, nic: &str) -> Finding {

@@ -15,6 +15,7 @@ use super::undo;
 use super::verification::Broken;
 use crate::check::{Finding, Status, Topic};
 use crate::facts::identity;
+use crate::image::labels;
 use crate::plan::journal::{self, Journal, Turn};
 use crate::plan::{self, ApplyError, Change, Edits, Interrupt, Plan};
 use crate::report::{Exit, Report, nagios};
@@ -177,7 +178,7 @@ pub(super) fn carry_out(
     request: Request<'_>,
 ) -> anyhow::Result<ChangeReport> {
     let verb = request.plan.verb;
-    let prepared = request.plan.clone().prepare(&target.root)?;
+    let prepared = labels::label(target, request.plan.clone())?.prepare(&target.root)?;
     let preview = prepared.preview();
     let mut report = ChangeReport {
         schema: "novactl.change/1",

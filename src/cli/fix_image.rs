@@ -16,10 +16,10 @@ use super::trouble::{self, Trouble};
 use super::verification::Broken;
 use super::{Global, agent, say};
 use crate::agent::install;
-use crate::check::metadata::{self, Image, Who};
+use crate::check::metadata::{self, Image};
 use crate::check::{self, Finding, Limits, Occasion, Selection, Status, Topic};
 use crate::image::generalize::{self, STEPS, Step};
-use crate::image::{hand_over, labels};
+use crate::image::{Who, hand_over};
 use crate::plan::Plan;
 use crate::report::{Exit, Report, nagios};
 use crate::root::Root;
@@ -86,7 +86,8 @@ impl FixImage {
             return say(global, &StepList::of_all());
         }
         let image = self.metadata.as_deref().map(described).transpose()?;
-        let target = Arc::new(global.target()?);
+        let target = global.target()?;
+        let target = Arc::new(if self.install_agent { target.with_agent_to_come() } else { target });
         let selection = self.selection(&target)?;
         let journal = change::begin(global, &target, &self.consent)?;
         let mut findings = match &selection {
@@ -112,20 +113,23 @@ impl FixImage {
         if self.install_agent && !further.is_empty() {
             ids.extend(agent::INSTALLED.map(str::to_owned));
         }
+        let mut made = Vec::new();
         for (name, planned) in further {
             let mut merged = plan.clone();
             match planned.and_then(|planned| merged.merge(planned)) {
-                Ok(()) => plan = merged,
+                Ok(()) => {
+                    plan = merged;
+                    made.push(name);
+                }
                 Err(e) => left.push(format!("{name}: {e:#}")),
             }
         }
-        plan = labels::label(&target, plan)?;
         let acts = target.is_live() && !(plan.steps.is_empty() && plan.activate.is_empty());
         let revert_after =
             (acts && session::ssh_address(&target.root).is_some()).then_some(change::REVERT_AFTER);
         let verify = |_: &Target| match global.target() {
             // what was known of the target before the change is not true any more
-            Ok(target) => self.verify(Arc::new(target), &ids, &steps),
+            Ok(target) => self.verify(Arc::new(target), &ids, &steps, &made),
             Err(e) => vec![Finding::fail(format!("{e:#}"))],
         };
         let matters = |finding: &Finding| {
@@ -174,8 +178,9 @@ impl FixImage {
             return Ok(None);
         }
         let mut skip: Vec<String> = self.skip.iter().filter(is_check).cloned().collect();
-        let goes_without_network =
-            STEPS.iter().any(|step| step.name == "network" && self.is_taken(step, target));
+        let is_taken = |name: &str| STEPS.iter().any(|step| step.name == name && self.is_taken(step, target));
+        let (no_network, no_servers, no_name) =
+            (is_taken("network"), is_taken("name-servers"), is_taken("hostname"));
         // what asks for the opposite of what is wanted
         let against = |check: &&'static check::Check| {
             let for_the_agent = check.topic == Topic::Agent
@@ -184,7 +189,9 @@ impl FixImage {
             let for_another = check.topic == Topic::Agent || check.id == "xentools-before-agent";
             self.cloud_init && for_the_agent
                 || self.install_agent && for_another
-                || goes_without_network && check.topic == Topic::Network
+                || no_network && check.topic == Topic::Network
+                || no_servers && check.id == "resolver"
+                || no_name && check.topic == Topic::Names
         };
         skip.extend(check::every().filter(against).map(|check| check.id.to_owned()));
         // it waits for an answer of the agent, which is no part of an image
@@ -253,7 +260,7 @@ impl FixImage {
         if self.install_agent {
             plans.push(("agent", install::own_program().and_then(|program| install::plan(target, program))));
         }
-        plans.extend(steps.iter().map(|step| (step.name, step.plan(target, &mut keep))));
+        plans.extend(steps.iter().map(|step| (step.name, step.plan(target, self.who(), &mut keep))));
         plans
     }
 
@@ -265,15 +272,23 @@ impl FixImage {
         }
     }
 
-    /// Looks again: at the checks that were mended, and whether a step has anything left to do.
-    fn verify(&self, target: Arc<Target>, ids: &[String], steps: &[&'static Step]) -> Vec<Finding> {
+    /// Looks again: at the checks that were mended, and whether what was `made` has anything left to do.
+    fn verify(
+        &self,
+        target: Arc<Target>,
+        ids: &[String],
+        steps: &[&'static Step],
+        made: &[&str],
+    ) -> Vec<Finding> {
         let same = Selection { occasion: Occasion::Image, only: ids.to_vec(), ..Selection::default() };
         let mut found =
             if ids.is_empty() { Vec::new() } else { check::run(&target, &same, Limits::default()) };
-        for (name, planned) in self.further(&target, steps) {
-            // what could not be planned was said before; what is discarded goes after this look
-            let Ok(planned) = planned else { continue };
-            let rest = Plan { discards: Vec::new(), ..planned }.prepare(&target.root);
+        // what could not be planned was said before
+        let further = self.further(&target, steps).into_iter().filter(|(name, _)| made.contains(name));
+        for (name, planned) in further {
+            // what is discarded goes after this look
+            let rest =
+                planned.and_then(|planned| Plan { discards: Vec::new(), ..planned }.prepare(&target.root));
             let finding = match rest {
                 Ok(rest) if rest.is_empty() => Finding::ok(format!("{name} is done")),
                 Ok(_) => Finding::fail(format!("{name} is not done")),

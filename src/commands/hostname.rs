@@ -133,7 +133,7 @@ fn is_set_to(line: &str, value: &str) -> bool {
 }
 
 /// Returns the shell file with the last assignment of `key` changed; with none, only `append` adds one.
-fn with_value(text: &str, key: &str, value: &str, append: bool) -> Option<String> {
+pub(crate) fn with_value(text: &str, key: &str, value: &str, append: bool) -> Option<String> {
     let is_it = |line: &str| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.starts_with('='));
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     match lines.iter().rposition(|line| is_it(line)) {

@@ -186,7 +186,7 @@ impl Image {
         say(&format!("reading {} through a raw copy of {needed} bytes", self.path.display()));
         let target = copy_path(&copy);
         let target = target.to_str().context("naming the copy")?;
-        convert(&["-n", "-f", driver, "-O", "raw", source, target])?;
+        convert(&["-n", "-f", driver, "-O", "raw", source, target], &|| false)?;
         let bytes = Bytes::of(copy.try_clone().context("reading the copy")?, size);
         Ok(Self { copy: Some(copy), bytes, ..self })
     }
@@ -215,7 +215,7 @@ impl Image {
             words.extend(["-o", &options]);
         }
         words.extend([source, path]);
-        convert(&words)?;
+        convert(&words, stop).context("the image is as it was")?;
         let stat = rustix::fs::stat(&self.path).context("looking at the image")?;
         let file = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
         let file = File::from(file);
@@ -338,16 +338,16 @@ fn need_room(dir: &Path, needed: u64, what: &str) -> Result<()> {
 }
 
 fn qemu_img(words: &[&str]) -> Result<Value> {
-    let text = run_qemu_img(words, Duration::from_secs(60))?;
+    let text = run_qemu_img(words, Duration::from_secs(60), &|| false)?;
     serde_json::from_str(&text).context("reading what qemu-img says")
 }
 
-fn convert(words: &[&str]) -> Result<()> {
-    run_qemu_img(&[&["convert"], words].concat(), CONVERTS_WITHIN).map(|_| ())
+fn convert(words: &[&str], stop: &dyn Fn() -> bool) -> Result<()> {
+    run_qemu_img(&[&["convert"], words].concat(), CONVERTS_WITHIN, stop).map(|_| ())
 }
 
-fn run_qemu_img(words: &[&str], limit: Duration) -> Result<String> {
-    let output = Cmd::new(&[&["qemu-img"], words].concat()).within(limit).output()?;
+fn run_qemu_img(words: &[&str], limit: Duration, stop: &dyn Fn() -> bool) -> Result<String> {
+    let output = Cmd::new(&[&["qemu-img"], words].concat()).within(limit).leashed().output_unless(stop)?;
     let Some(output) = output else {
         return Err(refused(
             "this image has to be converted, and qemu-img is not installed".to_owned(),

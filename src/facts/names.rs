@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::init::Init;
 use super::os::Base;
 use super::shell;
-use crate::root::Root;
+use crate::root::{Kind, Root};
 use crate::target::Target;
 
 /// Characters of a name that are kept; a real one has 64 at most.
@@ -23,6 +23,8 @@ pub struct Source {
     pub line: usize,
     /// The name.
     pub name: String,
+    /// The variable that it is the value of; `None` where the file is the name.
+    pub variable: Option<&'static str>,
 }
 
 /// How a file says a name.
@@ -40,15 +42,28 @@ enum Form {
 /// # Errors
 /// A file cannot be read.
 pub fn sources(target: &Target) -> Result<Vec<Source>> {
-    let mut sources = Vec::new();
-    for (path, form) in readers(target)? {
-        if let Some((line, name)) = read(&target.root, path, form)? {
-            sources.push(Source { path, line, name });
-        }
-    }
+    let mut sources = said(target)?;
     if target.services().init == Init::OpenRc {
         // OpenRC init.d/hostname: the variable counts only where the file says nothing
         sources.truncate(1);
+    }
+    Ok(sources)
+}
+
+/// Returns every file that says a name, also one that another overrules.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn said(target: &Target) -> Result<Vec<Source>> {
+    let mut sources = Vec::new();
+    for (path, form) in readers(target)? {
+        if let Some((line, name)) = read(&target.root, path, form)? {
+            let variable = match form {
+                Form::Line => None,
+                Form::Variable(variable) => Some(variable),
+            };
+            sources.push(Source { path, line, name, variable });
+        }
     }
     Ok(sources)
 }
@@ -62,6 +77,25 @@ pub fn home(target: &Target) -> Result<&'static str> {
     // BSD's overriding files come first and are usually not there
     let home = if target.services().init == Init::BsdRc { readers.last() } else { readers.first() };
     Ok(home.map_or("etc/hostname", |(path, _)| path))
+}
+
+/// Returns the agents' backups of etc/hostname, the newest first.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn backups(root: &Root) -> Result<Vec<String>> {
+    let is_backup = |name: &str| {
+        name.strip_prefix("hostname.").is_some_and(|rest| rest.ends_with(".bak") || rest.ends_with(".bak~"))
+    };
+    let mut found = Vec::new();
+    for entry in root.read_dir("etc")?.into_iter().filter(|entry| is_backup(&entry.name)) {
+        let path = format!("etc/{}", entry.name);
+        if let Some(stat) = root.lstat_opt(&path)?.filter(|stat| stat.kind == Kind::File) {
+            found.push((stat.mtime, path));
+        }
+    }
+    found.sort_by(|a, b| b.cmp(a));
+    Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
 /// Whether a name is only a placeholder for none.

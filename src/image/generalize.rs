@@ -6,7 +6,7 @@
 use anyhow::{Context, Result};
 
 use super::sweep::{Keep, Sweep};
-use super::{host_keys, machine_id, network};
+use super::{Who, host_keys, hostname, machine_id, name_servers, network};
 use crate::plan::Plan;
 use crate::target::Target;
 
@@ -23,7 +23,7 @@ pub struct Step {
 
 enum Work {
     Sweep(&'static [Sweep]),
-    Own(fn(&Target) -> Result<Plan>),
+    Own(fn(&Target, Who) -> Result<Plan>),
 }
 
 /// Every step.
@@ -32,7 +32,7 @@ pub const STEPS: &[Step] = &[
         name: "machine-id",
         about: "empty /etc/machine-id: the copy makes its own",
         harms: Some("the journal and D-Bus of the running server need it"),
-        work: Work::Own(machine_id::plan),
+        work: Work::Own(|target, _| machine_id::plan(target)),
     },
     Step {
         name: "host-keys",
@@ -45,6 +45,18 @@ pub const STEPS: &[Step] = &[
         about: "remove the NICs' configuration: the copy's first boot writes its own",
         harms: Some("the running server would lose its addresses at its next boot"),
         work: Work::Own(network::plan),
+    },
+    Step {
+        name: "hostname",
+        about: "take the name away: the copy's first boot sets its own",
+        harms: Some("the running server would be localhost from its next boot on"),
+        work: Work::Own(|target, _| hostname::plan(target)),
+    },
+    Step {
+        name: "name-servers",
+        about: "empty /etc/resolv.conf, where the copy's first boot writes its own",
+        harms: Some("the running server could not resolve names any more"),
+        work: Work::Own(name_servers::plan),
     },
     Step {
         name: "leases",
@@ -162,13 +174,13 @@ pub const STEPS: &[Step] = &[
 ];
 
 impl Step {
-    /// Plans the step.
+    /// Plans the step for copies that `who` configures.
     ///
     /// # Errors
     /// A file cannot be read, or the copy would be left without what the step takes away.
-    pub fn plan(&self, target: &Target, keep: &mut Keep) -> Result<Plan> {
+    pub fn plan(&self, target: &Target, who: Who, keep: &mut Keep) -> Result<Plan> {
         match &self.work {
-            Work::Own(plan) => plan(target),
+            Work::Own(plan) => plan(target, who),
             Work::Sweep(sweeps) => keep.plan(&target.root, sweeps),
         }
         .with_context(|| format!("planning the step {}", self.name))

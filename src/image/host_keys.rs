@@ -5,6 +5,7 @@
 
 use anyhow::{Result, bail};
 
+use super::Who;
 use crate::facts::cloud_init::{CloudInit, Starts};
 use crate::facts::init::Init;
 use crate::plan::{FileChange, Plan, Secrecy};
@@ -48,11 +49,11 @@ impl HostKeys {
 }
 
 impl Maker {
-    /// Returns what makes missing host keys at boot; `None` where nothing does.
+    /// Returns what makes missing host keys at the boot of a copy that `who` configures; `None` where nothing does.
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn of(target: &Target) -> Result<Option<Self>> {
+    pub fn of(target: &Target, who: Who) -> Result<Option<Self>> {
         let root = &target.root;
         let makes = |text: &str| ["keygen", "gen-keys", "genkeys"].iter().any(|word| text.contains(word));
         for name in UNITS {
@@ -82,22 +83,23 @@ impl Maker {
         let runs_module = cloud_init
             .said(&["cloud_init_modules"])
             .is_some_and(|said| said.node.items().iter().any(|item| item.text() == Some("ssh")));
-        Ok(match &cloud_init.starts {
-            Starts::Yes(source) if runs_module => Some(Self {
-                source: source.clone(),
-                text: "cloud-init makes host keys for each new server".to_owned(),
-            }),
-            _ => None,
-        })
+        let source = match &cloud_init.starts {
+            Starts::Yes(source) => source.clone(),
+            // the same plan switches it on
+            _ if who == Who::CloudInit => "etc/cloud/cloud.cfg".to_owned(),
+            _ => return Ok(None),
+        };
+        let text = "cloud-init makes host keys for each new server".to_owned();
+        Ok(runs_module.then_some(Self { source, text }))
     }
 }
 
-pub(super) fn plan(target: &Target) -> Result<Plan> {
+pub(super) fn plan(target: &Target, who: Who) -> Result<Plan> {
     let keys = HostKeys::of(target)?;
     if keys.files.is_empty() {
         return Ok(Plan::default());
     }
-    if Maker::of(target)?.is_none() {
+    if Maker::of(target, who)?.is_none() {
         bail!("nothing makes new host keys at boot: without them sshd does not start, so they stay");
     }
     let gone = |path: String| FileChange::Restore { path, node: Node::Absent, secret: Secrecy::Secret };
@@ -119,7 +121,7 @@ mod tests {
 
     fn planned(files: &[(&str, &str)]) -> Result<usize> {
         let tree = Tree::of(&[&KEYS[..], files].concat());
-        Ok(plan(&Target::offline(tree.path(), Source::None)?)?.files.len())
+        Ok(plan(&Target::offline(tree.path(), Source::None)?, Who::Agent)?.files.len())
     }
 
     #[test]

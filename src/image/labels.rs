@@ -1,10 +1,12 @@
 //! SELinux labels of new files in a system that does not run.
 //!
-//! A file that is replaced keeps its label. A new one gets that of a file beside it, as the policy nearly always says;
-//! where there is none, `/.autorelabel` lets the next boot label everything. A running kernel labels by itself.
+//! A file that is replaced keeps its label. A new one gets the one that the system's policy says
+//! ([`super::file_contexts`]), else that of a file beside it; where there is neither, `/.autorelabel` lets the next boot
+//! label everything. A running kernel labels by itself.
 
 use anyhow::Result;
 
+use super::file_contexts::{Answer, FileContexts};
 use crate::net::assignments;
 use crate::plan::{FileChange, Plan};
 use crate::root::{FileNode, Kind, Node, Root};
@@ -25,13 +27,26 @@ pub fn label(target: &Target, mut plan: Plan) -> Result<Plan> {
     if target.is_live() || !is_enforcing(&target.root)? {
         return Ok(plan);
     }
+    let mut policy = FileContexts::of(&target.root).unwrap_or_else(|e| {
+        tracing::warn!("labels: {e:#}");
+        None
+    });
     let mut is_one_without = false;
     for change in &mut plan.files {
         let FileChange::Write { path, body, mode, secret } = &*change else { continue };
         if target.root.lstat_opt(path)?.is_some() {
             continue;
         }
-        let Some(label) = beside(&target.root, path)? else {
+        let said = match &mut policy {
+            Some(policy) => policy.label(&real(&target.root, path)?),
+            None => Answer::Unknown,
+        };
+        let label = match said {
+            Answer::Label(label) => Some([label.as_bytes(), b"\0"].concat()),
+            Answer::NoLabel => continue,
+            Answer::Unknown => beside(&target.root, path)?,
+        };
+        let Some(label) = label else {
             is_one_without = true;
             continue;
         };
@@ -55,6 +70,12 @@ fn is_enforcing(root: &Root) -> Result<bool> {
     let text = root.text_opt("etc/selinux/config")?.unwrap_or_default();
     let variables = assignments::parse(&text);
     Ok(assignments::last(&variables, "SELINUX").is_some_and(|variable| variable.value == "enforcing"))
+}
+
+/// Returns where a new file stands when the links on the way to it are followed, as those who label do.
+fn real(root: &Root, path: &str) -> Result<String> {
+    let Some((dir, name)) = path.rsplit_once('/') else { return Ok(path.to_owned()) };
+    Ok(root.resolve(dir)?.map_or_else(|| path.to_owned(), |dir| format!("{dir}/{name}")))
 }
 
 /// Returns the label of the first file beside a path that has one.
@@ -97,6 +118,31 @@ mod tests {
         assert_eq!(paths(&[old, ("etc/selinux/config", "SELINUX=permissive\n")]), plain);
         let with = [&plain[..], &["Write(.autorelabel, 0 bytes)"]].concat();
         assert_eq!(paths(&[old, ("etc/selinux/config", "#SELINUX=disabled\nSELINUX=enforcing\n")]), with);
+    }
+
+    #[test]
+    fn a_new_file_gets_the_label_that_the_policy_says() {
+        let tree = Tree::of(&[
+            ("etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=mine\n"),
+            (
+                "etc/selinux/mine/contexts/files/file_contexts",
+                "/.* a:b:other_t:s0\n/usr/sbin/.* -- a:b:bin_t:s0\n/tmp/.* <<none>>\n",
+            ),
+            ("usr/sbin/NetworkManager", ""),
+        ])
+        .link("sbin", "usr/sbin");
+        let target = Target::offline(tree.path(), Source::None).unwrap();
+        let files = ["sbin/novactl", "new/dir/x", "tmp/x"].map(|path| FileChange::write(path, "x")).to_vec();
+        let plan = label(&target, Plan { files, ..Plan::default() }).unwrap();
+        let labels: Vec<Option<&[u8]>> = plan
+            .files
+            .iter()
+            .map(|change| match change {
+                FileChange::Restore { node: Node::File(file), .. } => Some(file.xattrs[0].1.as_slice()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(labels, [Some(&b"a:b:bin_t:s0\0"[..]), Some(b"a:b:other_t:s0\0"), None]);
     }
 
     #[test]

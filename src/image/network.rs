@@ -5,6 +5,7 @@
 
 use anyhow::{Result, bail};
 
+use super::Who;
 use crate::facts::cloud_init::{CloudInit, Starts};
 use crate::glob;
 use crate::net::yaml;
@@ -18,7 +19,7 @@ const BY_NAME: [(&str, &[&str]); 2] = [
     ("etc/sysconfig/network", &["ifcfg-", "ifroute-"]),
 ];
 
-pub(super) fn plan(target: &Target) -> Result<Plan> {
+pub(super) fn plan(target: &Target, who: Who) -> Result<Plan> {
     let root = &target.root;
     let mut plan = Plan::default();
     for (dir, prefixes) in BY_NAME {
@@ -52,7 +53,7 @@ pub(super) fn plan(target: &Target) -> Result<Plan> {
             plan.files.push(FileChange::write(path, rest));
         }
     }
-    if !plan.files.is_empty() && !is_written_anew(target)? {
+    if !plan.files.is_empty() && !is_written_anew(target, who)? {
         bail!(
             "neither an agent nor cloud-init starts in the copy to configure its NICs, so their files stay"
         );
@@ -71,7 +72,11 @@ fn names(root: &Root, dir: &str) -> Result<Vec<String>> {
 }
 
 /// Whether the first boot of a copy configures its NICs.
-fn is_written_anew(target: &Target) -> Result<bool> {
+fn is_written_anew(target: &Target, who: Who) -> Result<bool> {
+    if who != Who::Agent {
+        // what plans the change puts it there
+        return Ok(true);
+    }
     if target.agents().all.iter().any(crate::facts::agents::Agent::is_enabled) {
         return Ok(true);
     }

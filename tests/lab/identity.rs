@@ -1,7 +1,7 @@
 //! A tree byte for byte: kinds, modes, owners, contents and links of everything in it, to compare two states of it.
 //! Times are left out: what was taken back has new ones.
 
-#![allow(unreachable_pub, clippy::unwrap_used, reason = "a module of several test programs")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "a module of several test programs")]
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};

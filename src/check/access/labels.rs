@@ -2,12 +2,13 @@
 //!
 //! A file that was written from a rescue system has no label, and an enforcing kernel lets no service read it. Only
 //! types that are wrong in every policy are told: none at all, those of temporary files, and for hashes any other
-//! than `shadow_t`. A label is copied from a file that has the same one; where there is none, the next boot labels
-//! the whole disk anew. One more file is a line in [`FILES`] or [`DIRS`].
+//! than `shadow_t`. A label is copied from a file that has the same one, else it is the one that the system's policy says;
+//! where there is neither, the next boot labels the whole disk anew. One more file is a line in [`FILES`] or [`DIRS`].
 
 use anyhow::Result;
 
 use crate::check::Finding;
+use crate::image::file_contexts::{Answer, FileContexts};
 use crate::plan::{FileChange, Plan, Secrecy};
 use crate::root::{Kind, Node, Root};
 use crate::target::Target;
@@ -47,7 +48,14 @@ const ENTRIES_MAX: usize = 200;
 struct Wrong {
     path: String,
     label: Option<String>,
-    donor: Option<Vec<u8>>,
+    right: Option<Right>,
+}
+
+/// The label that a file is to have.
+struct Right {
+    value: Vec<u8>,
+    /// Where it is known from.
+    remedy: &'static str,
 }
 
 pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
@@ -67,8 +75,8 @@ pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
         .because("it was written outside the running system; SELinux lets no service read it, so every login is refused")
         .seen(&file.path, file.label.as_deref().unwrap_or("no security.selinux"))
         .about(&file.path);
-        findings.push(match file.donor {
-            Some(_) => finding.mend("copy the label of the file beside it"),
+        findings.push(match file.right {
+            Some(right) => finding.mend(right.remedy),
             None => finding.mend("let the next boot label all files; it takes minutes and boots twice"),
         });
     }
@@ -82,7 +90,7 @@ pub(super) fn fix(target: &Target) -> Result<Plan> {
         return Ok(plan);
     }
     for file in wrong(&target.root)? {
-        let Some(label) = file.donor else {
+        let Some(right) = file.right else {
             if !plan.files.iter().any(|change| change.path() == RELABEL) {
                 plan.files.push(FileChange::write(RELABEL, ""));
             }
@@ -90,7 +98,7 @@ pub(super) fn fix(target: &Target) -> Result<Plan> {
         };
         let Node::File(mut node) = target.root.node(&file.path)? else { continue };
         node.xattrs.retain(|(name, _)| name != XATTR);
-        node.xattrs.push((XATTR.to_owned(), label));
+        node.xattrs.push((XATTR.to_owned(), right.value));
         node.xattrs.sort();
         plan.files.push(FileChange::Restore {
             path: file.path,
@@ -146,6 +154,15 @@ fn wrong(root: &Root) -> Result<Vec<Wrong>> {
             judge(root, &format!("{dir}/{}", entry.name), donors, &mut found)?;
         }
     }
+    if found.iter().any(|file| file.right.is_none())
+        && let Some(mut policy) = FileContexts::of(root)?
+    {
+        for file in found.iter_mut().filter(|file| file.right.is_none()) {
+            let Answer::Label(label) = policy.label(&file.path) else { continue };
+            let value = [label.as_bytes(), b"\0"].concat();
+            file.right = Some(Right { value, remedy: "give it the label that the policy says" });
+        }
+    }
     Ok(found)
 }
 
@@ -158,15 +175,16 @@ fn judge(root: &Root, path: &str, donors: &[&str], found: &mut Vec<Wrong>) -> Re
     if label_now.as_deref().is_some_and(|label| is_right(label, is_secret)) {
         return Ok(());
     }
-    let mut donor = None;
+    let mut right = None;
     for other in donors {
         // not one that has to be mended itself
         if label(root, other)?.is_some_and(|label| is_right(&label, is_secret)) {
-            donor = root.xattr_opt(other, XATTR)?;
+            let remedy = "copy the label of the file beside it";
+            right = root.xattr_opt(other, XATTR)?.map(|value| Right { value, remedy });
             break;
         }
     }
-    found.push(Wrong { path: path.to_owned(), label: label_now, donor });
+    found.push(Wrong { path: path.to_owned(), label: label_now, right });
     Ok(())
 }
 

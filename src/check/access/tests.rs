@@ -314,16 +314,21 @@ fn a_label_is_told_missing_where_selinux_enforces() {
 }
 
 #[test]
-fn a_label_is_copied_or_the_next_boot_makes_it_and_undo_takes_it_back() {
+fn a_label_is_copied_or_computed_or_the_next_boot_makes_it_and_undo_takes_it_back() {
     use crate::plan::journal::{Journal, Turn};
     use crate::plan::{Edits, Interrupt, undo};
     let files =
         [ENFORCING, ("etc/shadow", "root:*:1::::::\n"), ("etc/shadow-", ""), ("etc/hostname", "web01\n")];
-    for (labels, copied, relabel) in [
-        (&[("etc", "etc_t"), ("etc/shadow-", "shadow_t"), ("etc/hostname", "hostname_t")][..], true, false),
-        (&[("etc", "etc_t"), ("etc/hostname", "hostname_t")], false, true),
-    ] {
-        let Some((dir, target)) = labelled(&files, labels) else { return };
+    let policy = [(
+        "etc/selinux/targeted/contexts/files/file_contexts",
+        "/.* system_u:object_r:default_t:s0\n/etc/shadow.* -- system_u:object_r:shadow_t:s0\n",
+    )];
+    let none = [("etc", "etc_t"), ("etc/hostname", "hostname_t")];
+    let beside = [none[0], none[1], ("etc/shadow-", "shadow_t")];
+    for (labels, policy, copied, relabel) in
+        [(&beside[..], &[][..], true, false), (&none, &policy, true, false), (&none, &[], false, true)]
+    {
+        let Some((dir, target)) = labelled(&[&files[..], policy].concat(), labels) else { return };
         let before = target.root.node("etc/shadow").unwrap();
         let journal = Journal::open(&target.root, Turn::Now).unwrap();
         let prepared = labels::fix(&target).unwrap().prepare(&target.root).unwrap();

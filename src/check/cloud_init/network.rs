@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{of_running, with_left_out};
 use crate::check::Finding;
+use crate::facts::agents::Agent;
 use crate::facts::cloud_init::{CloudInit, Starts};
 use crate::plan::{FileChange, Plan};
 use crate::target::Target;
@@ -13,9 +14,11 @@ const STEM: &str = "disable-network-config";
 const BODY: &str = "network: {config: disabled}\n";
 
 pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
-    let Some(agent) = target.agents().all.iter().find(|agent| agent.is_enabled()) else {
+    if !target.has_agent_at_boot() {
         return Ok(vec![Finding::skipped("no agent starts: the network is not the agent's")]);
-    };
+    }
+    let agent = target.agents().all.iter().find(|agent| agent.is_enabled());
+    let agent = agent.map_or_else(|| "the new agent".to_owned(), Agent::title);
     of_running(target, |cloud_init| {
         if let Some((source, text)) = cloud_init.network_off() {
             return Ok(vec![Finding::ok("cloud-init leaves the network alone").seen(source, text)]);
@@ -26,7 +29,7 @@ pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
                 "what it writes, DHCP on the first NIC where it finds no data, stands beside or over the \
                  addresses that the agent wrote",
             )
-            .seen(source, format!("starts cloud-init; {} starts as well", agent.title()));
+            .seen(source, format!("starts cloud-init; {agent} starts as well"));
         if let Some(said) = cloud_init.said(&["network"]) {
             finding = finding.seen(said.source, "network: something else than {config: disabled}");
         }

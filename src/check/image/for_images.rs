@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::check::Finding;
-use crate::image::{HostKeys, MachineId, Maker};
+use crate::image::{HostKeys, MachineId, Maker, Who};
 use crate::target::Target;
 
 const COMMAND: [&str; 4] = ["novactl", "fix-image", "--generalize", "--only"];
@@ -26,7 +26,7 @@ pub(super) fn host_keys(target: &Target) -> Result<Vec<Finding>> {
     let finding = Finding::warn("every server built of this image would have the same SSH host keys")
         .because("who has one of them can pass for all the others")
         .seen(first, format!("{} files of host keys", keys.files.len()));
-    Ok(vec![match Maker::of(target)? {
+    Ok(vec![match Maker::of(target, Who::Agent)? {
         Some(maker) => generalized(finding.seen(maker.source, maker.text), target, "host-keys"),
         None => finding.mend(
             "nothing makes new ones at boot, so they stay: add ssh-keygen -A before sshd, then remove them",

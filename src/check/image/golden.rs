@@ -63,9 +63,7 @@ fn deviations(target: &Target) -> Result<Vec<Deviation>> {
 
 fn cloud_init(target: &Target) -> Result<Vec<Deviation>> {
     let Some(cloud_init) = CloudInit::of(&target.root, target.services())? else { return Ok(Vec::new()) };
-    if !matches!(cloud_init.starts, Starts::Yes(_))
-        || !target.agents().all.iter().any(|agent| agent.is_enabled())
-    {
+    if !matches!(cloud_init.starts, Starts::Yes(_)) || !target.has_agent_at_boot() {
         return Ok(Vec::new());
     }
     let mut found = Vec::new();

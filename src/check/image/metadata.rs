@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::check::{Finding, Topic};
+use crate::image::Who;
 use crate::image::hand_over::PROPERTIES;
 use crate::target::Target;
 
@@ -75,8 +76,7 @@ impl Image {
             );
         };
         let is_agents = match who {
-            Who::Agent => target.agents().all.iter().any(|agent| agent.is_enabled()),
-            Who::NewAgent => true,
+            Who::Agent | Who::NewAgent => target.has_agent_at_boot(),
             Who::CloudInit => false,
         };
         let asks_agent = self.get("xenapi_use_agent");
@@ -180,17 +180,6 @@ pub(super) fn too_large(source: &str, gib: u64) -> Option<Finding> {
         Finding::fail("the disk is too large to be imported")
     };
     Some(finding.seen(source, format!("{gib} GiB")).about("size"))
-}
-
-/// Who is to configure the servers built of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
-    /// The agent, where there is one.
-    Agent,
-    /// The agent that is put in place now.
-    NewAgent,
-    /// cloud-init.
-    CloudInit,
 }
 
 /// Returns what an image for cloud-init needs, as a note with the command.

@@ -9,13 +9,12 @@ use crate::facts::log::Log;
 use crate::facts::names::{self, Source};
 use crate::facts::os::Family;
 use crate::plan::{FileChange, Plan, Secrecy};
-use crate::root::{Node, Root};
+use crate::root::Node;
 use crate::target::Target;
 
 /// Where the host says what the server is called.
 const STORE: &str = "vm-data/hostname";
-
-/// Backups that are looked at.
+/// Backups of the name that are looked at.
 const BACKUPS_MAX: usize = 50;
 
 pub(super) fn file(target: &Target) -> Result<Vec<Finding>> {
@@ -178,7 +177,7 @@ struct Known {
 
 /// The newest backup of the agent, then its log, then the host, then the running kernel.
 fn known(target: &Target) -> Result<Option<Known>> {
-    for path in backups(&target.root)? {
+    for path in names::backups(&target.root)?.into_iter().take(BACKUPS_MAX) {
         let node = target.root.node(&path)?;
         let Node::File(file) = &node else { continue };
         let text = String::from_utf8_lossy(&file.body).into_owned();
@@ -208,22 +207,6 @@ fn logged(log: &Log) -> Option<(String, String)> {
             .or_else(|| text.strip_prefix("hostname: '")?.strip_suffix("' (from xenstore)"))?;
         Some((log.source_of(line), usable(name)?))
     })
-}
-
-/// The agents' backups of etc/hostname, the newest first.
-fn backups(root: &Root) -> Result<Vec<String>> {
-    let is_backup = |name: &str| {
-        name.strip_prefix("hostname.").is_some_and(|rest| rest.ends_with(".bak") || rest.ends_with(".bak~"))
-    };
-    let mut found = Vec::new();
-    for entry in root.read_dir("etc")?.into_iter().filter(|entry| is_backup(&entry.name)).take(BACKUPS_MAX) {
-        let path = format!("etc/{}", entry.name);
-        if let Some(stat) = root.lstat_opt(&path)? {
-            found.push((stat.mtime, path));
-        }
-    }
-    found.sort_by(|a, b| b.cmp(a));
-    Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
 fn host_name(target: &Target) -> Result<Option<String>> {
