@@ -210,7 +210,7 @@ mod tests {
             active: "failed".to_owned(),
             sub: "failed".to_owned(),
             result: result.to_owned(),
-            main_pid: 0,
+            ..State::default()
         });
         let findings = judge(&service, service.unit.as_ref().unwrap(), &mounts(fstab), state.as_ref());
         findings.into_iter().map(|f| (f.status, f.title)).collect()
