@@ -62,7 +62,7 @@ fn in_text(path: &str, text: &str, unit: &str) -> Vec<Said> {
         .collect()
 }
 
-/// Returns the last `count` lines that tell the reason of a failure.
+/// Returns the last `count` lines that tell the reason of a failure, the program's own before systemd's.
 pub fn telling<'l>(lines: impl DoubleEndedIterator<Item = &'l str>, count: usize) -> Vec<&'l str> {
     const WORDS: [&str; 9] = [
         "Error",
@@ -78,6 +78,7 @@ pub fn telling<'l>(lines: impl DoubleEndedIterator<Item = &'l str>, count: usize
     let tells = |line: &&str| WORDS.iter().any(|word| line.contains(word));
     let mut found: Vec<&str> = lines.rev().filter(tells).take(count).collect();
     found.reverse();
+    found.sort_by_key(|line| line.contains(" systemd[1]: ") || line.contains(" systemd: "));
     found
 }
 

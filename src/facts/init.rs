@@ -85,7 +85,7 @@ pub struct Order {
 }
 
 /// What the running init system says of a service (`systemctl show`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     /// `active`, `failed`, `inactive`, `activating`, …
     pub active: String,
@@ -95,6 +95,17 @@ pub struct State {
     pub result: String,
     /// Main process, 0 for none.
     pub main_pid: u32,
+    /// How often it was started again since a person or the boot started it; systemd before 235 does not say.
+    pub restarts: u32,
+    /// Whether its files changed since systemd read them: it starts what they said before.
+    pub is_outdated: bool,
+}
+
+impl State {
+    /// Whether systemd started it again until it was too often, and now refuses to.
+    pub fn gave_up(&self) -> bool {
+        self.active == "failed" && self.restarts > 0
+    }
 }
 
 /// The services of a target. What is read of its directories is kept: ask one `Services` about one root only.

@@ -9,11 +9,12 @@ use super::{install, libraries, python, timing, unit, version};
 use crate::agent;
 use crate::check::{Finding, Status, mend};
 use crate::commands::boot;
+use crate::exec::Cmd;
 use crate::facts::agents::process::kind_of;
 use crate::facts::agents::{Agent, Kind};
 use crate::facts::init::Service;
 use crate::facts::tools::Machine;
-use crate::plan::{FileChange, Plan};
+use crate::plan::{FileChange, LiveStep, Plan};
 use crate::target::Target;
 
 /// Puts novactl's agent in the place of what is there.
@@ -90,7 +91,14 @@ pub(super) fn enable(target: &Target) -> Result<Plan> {
 }
 
 pub(super) fn start(target: &Target) -> Result<Plan> {
-    of_service(target, |_, service| Ok(mend::started(target, service)))
+    of_service(target, |_, service| {
+        let mut plan = mend::started(target, service);
+        if target.services().state(&service.name)?.is_some_and(|state| state.gave_up()) {
+            let run = Cmd::new(&["systemctl", "reset-failed", &format!("{}.service", service.name)]);
+            plan.steps.insert(0, LiveStep { run, back: None });
+        }
+        Ok(plan)
+    })
 }
 
 /// The other process ran with an agent that is gone: there is no way back to it.

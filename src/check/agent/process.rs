@@ -1,6 +1,6 @@
 //! `agent-running`, `agent-fresh-process`: the process of the agent on a running guest.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
@@ -25,6 +25,10 @@ const JOURNAL_LIMIT: Duration = Duration::from_millis(800);
 /// Start times of processes are rounded, and a start right after an installation is fresh; seconds.
 const SLACK: u64 = 5;
 
+/// A process that is younger than this, in seconds, and was started again this often, is one of a loop.
+const YOUNG: u64 = 60;
+const RESTARTS_MAX: u32 = 2;
+
 pub(super) fn running(target: &Target) -> Result<Vec<Finding>> {
     of_agent(target, |agent| {
         let processes = target.processes();
@@ -37,7 +41,7 @@ pub(super) fn running(target: &Target) -> Result<Vec<Finding>> {
             return Ok(vec![judge_unserved(agent, process)]);
         };
         if let Some(process) = process {
-            return Ok(vec![of_process(agent, process)]);
+            return Ok(vec![judge_started(target, agent, service, process)?]);
         }
         let mut reasons = Vec::new();
         // That no agent runs is certain; a systemctl or journalctl that hangs is told beside it.
@@ -66,6 +70,42 @@ fn of_process(agent: &Agent, process: &Process) -> Finding {
     Finding::ok(format!("{} runs", agent.kind.name())).seen(source, process.argv.join(" "))
 }
 
+/// The agent that dies soon after each start runs at the moment when it is looked at, more often than not.
+fn judge_started(target: &Target, agent: &Agent, service: &Service, process: &Process) -> Result<Finding> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let age = now.saturating_sub(process.started);
+    if age >= YOUNG {
+        return Ok(of_process(agent, process));
+    }
+    let state = target.services().state(&service.name)?;
+    let Some(state) = state.filter(|state| state.restarts > RESTARTS_MAX) else {
+        return Ok(of_process(agent, process));
+    };
+    let mut reasons = journal(service);
+    reasons.extend(last_line(target, agent.kind));
+    Ok(judge_flapping(service, &state, age, reasons, &Hands::of(target)))
+}
+
+fn judge_flapping(
+    service: &Service,
+    state: &State,
+    age: u64,
+    reasons: Vec<Evidence>,
+    hands: &Hands,
+) -> Finding {
+    let (name, times) = (&service.name, state.restarts);
+    let finding = Finding::fail(format!(
+        "{name} keeps dying: started again {times} times, the last {age} s ago"
+    ))
+    .because(
+        "the host waits for an answer longer than the agent lives: password resets in the panel do nothing",
+    )
+    .about(name);
+    let finding = Finding { evidence: reasons, ..finding }
+        .seen(format!("systemctl show {name}"), format!("NRestarts={times}"));
+    mended(finding, "remove the reason, then start it anew", hands.restart(service))
+}
+
 fn judge_stopped(
     agent: &Agent,
     service: &Service,
@@ -75,7 +115,13 @@ fn judge_stopped(
 ) -> Finding {
     let name = &service.name;
     let title = match state {
+        Some(state) if state.gave_up() => {
+            format!("{name} has failed ({}) after {} restarts", state.result, state.restarts)
+        }
         Some(state) if state.active == "failed" => format!("{name} has failed ({})", state.result),
+        Some(state) if state.restarts > 0 => {
+            format!("{name} keeps dying: started again {} times", state.restarts)
+        }
         Some(state) if state.active == "active" => {
             format!("{name} is active ({}), but no agent runs", state.sub)
         }
@@ -91,7 +137,18 @@ fn judge_stopped(
         None => finding.seen("processes", format!("none runs /{}", agent.program)),
     };
     let finding = Finding { evidence: [finding.evidence.clone(), reasons].concat(), ..finding }.about(name);
-    mended(finding, "remove the reason, then start it", hands.restart(service))
+    let mut commands = hands.restart(service);
+    // Until then systemd refuses to start it when it was started too often.
+    if state.is_some_and(State::gave_up) {
+        commands.insert(0, hands.inside(&["systemctl", "reset-failed", &format!("{name}.service")]));
+    }
+    if state.is_some_and(|state| state.is_outdated) {
+        commands.insert(0, hands.inside(&["systemctl", "daemon-reload"]));
+        let finding = finding
+            .seen(&service.path, "changed since systemd read it: what it starts is not what stands there");
+        return mended(finding, "have systemd read the unit, then start it", commands);
+    }
+    mended(finding, "remove the reason, then start it", commands)
 }
 
 /// Returns what the journal says of a service that does not run, or why it does not say it.
@@ -135,7 +192,8 @@ pub(super) fn fresh(target: &Target) -> Result<Vec<Finding>> {
 }
 
 fn judge_fresh(agent: &Agent, process: &Process, changed: Option<u64>, hands: &Hands) -> Finding {
-    let replaced = process.exe.as_deref().is_some_and(|exe| exe.ends_with("nova-agent (deleted)"));
+    let gone = process.exe.as_deref().and_then(|exe| exe.strip_suffix(" (deleted)"));
+    let replaced = gone.is_some_and(|exe| exe.ends_with("/nova-agent") || exe.ends_with("/novactl"));
     let newer = changed.is_some_and(|changed| changed > process.started + SLACK);
     if !replaced && !newer {
         return Finding::ok("the running agent is the installed one");
@@ -172,7 +230,12 @@ mod tests {
     }
 
     fn state(active: &str, sub: &str, result: &str) -> State {
-        State { active: active.to_owned(), sub: sub.to_owned(), result: result.to_owned(), main_pid: 0 }
+        State {
+            active: active.to_owned(),
+            sub: sub.to_owned(),
+            result: result.to_owned(),
+            ..State::default()
+        }
     }
 
     fn judged(state: Option<&State>) -> Finding {
@@ -202,6 +265,31 @@ mod tests {
     }
 
     #[test]
+    fn a_loop_of_restarts_is_told_with_its_number_and_what_ends_it() {
+        let restart = "systemctl restart python3-nova-agent.service";
+        let reset = "systemctl reset-failed python3-nova-agent.service";
+        let cases = [
+            ("failed", 5, false, "has failed (exit-code) after 5 restarts", vec![reset, restart]),
+            ("activating", 7, false, "keeps dying: started again 7 times", vec![restart]),
+            ("failed", 0, true, "has failed (exit-code)", vec!["systemctl daemon-reload", restart]),
+            (
+                "failed",
+                5,
+                true,
+                "has failed (exit-code) after 5 restarts",
+                vec!["systemctl daemon-reload", reset, restart],
+            ),
+        ];
+        for (active, restarts, is_outdated, title, commands) in cases {
+            let found = judged(Some(&State { restarts, is_outdated, ..state(active, "x", "exit-code") }));
+            assert_eq!(found.title, format!("python3-nova-agent {title}"));
+            let lines: Vec<String> =
+                found.remedy.unwrap().commands.iter().map(|argv| argv.join(" ")).collect();
+            assert_eq!(lines, commands, "{title}");
+        }
+    }
+
+    #[test]
     fn what_is_not_started_at_boot_is_left_to_that_finding() {
         assert_eq!(judge_unserved(&two(), None).status, Status::Skipped);
         assert_eq!(judge_unserved(&two(), Some(&process(0, "/usr/bin/python3.11"))).status, Status::Ok);
@@ -214,6 +302,8 @@ mod tests {
             (1000, "/usr/bin/python3.11", Some(1003), Status::Ok),
             (1000, "/usr/bin/python3.11", Some(2000), Status::Warn),
             (1000, "/usr/share/nova-agent/1.39.1/sbin/nova-agent (deleted)", Some(900), Status::Warn),
+            (1000, "/usr/sbin/novactl (deleted)", Some(1003), Status::Warn),
+            (1000, "/usr/bin/python3.11 (deleted)", Some(900), Status::Ok),
             (1000, "/usr/bin/python3.11", None, Status::Ok),
         ];
         for (started, exe, changed, want) in cases {

@@ -110,7 +110,8 @@ fn what_does_not_start_at_boot_is_enabled_by_its_init_system() {
 #[test]
 fn a_unit_that_is_active_without_a_process_does_not_run() {
     let own = |text: &str| text.to_owned();
-    let state = State { active: own("active"), sub: own("exited"), result: own("success"), main_pid: 0 };
+    let state =
+        State { active: own("active"), sub: own("exited"), result: own("success"), ..State::default() };
     let tool = tool(Kind::XeDaemon, vec![service("xe-linux-distribution", on())]);
     assert_eq!(running(&tools(vec![tool.clone()]), &[]), None);
     let finding = not_running(&tool, Some(&state), Init::Systemd, Weight::View);

@@ -71,7 +71,7 @@ fn why_not(root: &Root, units: &Units, id: &str, unit: &Unit) -> Result<String> 
 /// Asks the running systemd about a service; `None` where there is no systemctl.
 pub(super) fn state(name: &str) -> Result<Option<State>> {
     let unit = format!("{name}.service");
-    let properties = "-pLoadState,ActiveState,SubState,Result,MainPID";
+    let properties = "-pLoadState,ActiveState,SubState,Result,MainPID,NRestarts,NeedDaemonReload";
     let Some(output) = Cmd::new(&["systemctl", "show", properties, "--", &unit]).output()? else {
         return Ok(None);
     };
@@ -94,6 +94,8 @@ fn parse_state(text: &str) -> Option<State> {
         sub: value("SubState"),
         result: value("Result"),
         main_pid: value("MainPID").parse().unwrap_or(0),
+        restarts: value("NRestarts").parse().unwrap_or(0),
+        is_outdated: value("NeedDaemonReload") == "yes",
     })
 }
 

@@ -221,12 +221,15 @@ fn instances_of_a_hostile_template_are_bounded() {
 
 #[test]
 fn what_systemctl_shows_is_read() {
-    let text = "LoadState=loaded\nActiveState=failed\nSubState=failed\nResult=exit-code\nMainPID=0\n";
+    let text = "LoadState=loaded\nActiveState=failed\nSubState=failed\nResult=exit-code\nMainPID=0\nNRestarts=5\n\
+        NeedDaemonReload=yes\n";
     let expected = State {
         active: "failed".to_owned(),
         sub: "failed".to_owned(),
         result: "exit-code".to_owned(),
         main_pid: 0,
+        restarts: 5,
+        is_outdated: true,
     };
     assert_eq!(parse_state(text), Some(expected));
     assert_eq!(parse_state("LoadState=not-found\nActiveState=inactive\n"), None);
