@@ -917,7 +917,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__undo)
-            opts="-y -v -q -h --list --keep --force --unless-kept --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
+            opts="-y -v -q -h --list --keep --force --forget --unless-kept --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -136,7 +136,14 @@ impl Lab {
         let text = std::fs::read_to_string(self.path("mnt").join(path));
         let umount = Command::new("umount").arg(self.path("mnt")).status().unwrap();
         assert!(umount.success());
+        self.wait_for_loops();
         text.unwrap_or_default()
+    }
+
+    /// Waits until the kernel has detached what was mounted: a program that made its own mount namespace meanwhile, of
+    /// this test or of another one, holds a copy of the mount for a moment longer.
+    fn wait_for_loops(&self) {
+        self.wait_for("nothing is attached", |lab| lab.loops().is_empty());
     }
 
     /// The loop devices that have a file of this lab, as the kernel names them.
@@ -153,7 +160,7 @@ impl Lab {
 
     /// Nothing is left: no loop device, no mount that others see, no file beside the images.
     fn assert_nothing_is_left(&self) {
-        assert_eq!(self.loops(), Vec::<PathBuf>::new());
+        self.wait_for_loops();
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(!mounts.contains("/run/novactl"), "{mounts}");
         let names = std::fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
@@ -229,6 +236,7 @@ fn the_same_xfs_mounted_as_on_a_rescue_system_does_no_harm() {
     let change = lab.change("a.img");
     let template = std::fs::read_to_string(lab.path("own/etc/network/interfaces")).unwrap();
     assert!(Command::new("umount").arg(lab.path("own")).status().unwrap().success());
+    lab.wait_for_loops();
     assert_eq!(target["hostname"], "web01");
     assert_code(&change, 0, "the other one");
     assert!(!template.contains("104.130.4.72"), "{template}");
@@ -505,7 +513,7 @@ fn a_block_device_is_looked_at_as_a_whole_and_by_its_partitions() {
         assert_code(&lab.undo(&device), 0, image);
         let detached = Command::new("/usr/sbin/losetup").args(["-d", &device]).status().unwrap();
         assert!(detached.success(), "{image}");
-        lab.wait_for("nothing is attached", |lab| lab.loops().is_empty());
+        lab.wait_for_loops();
     }
     lab.assert_nothing_is_left();
 }
@@ -631,7 +639,7 @@ fn a_killed_program_leaves_no_mount_and_no_loop_device() {
         let (mut child, _listener) = hanging(&lab);
         rustix::process::kill_process(Pid::from_child(&child), signal).unwrap();
         child.wait().unwrap();
-        lab.wait_for("nothing is attached", |lab| lab.loops().is_empty());
+        lab.wait_for_loops();
         std::fs::remove_file(lab.path("store")).unwrap();
         lab.assert_nothing_is_left();
         assert_eq!(lab.sum("a.img"), sum, "{signal:?}");
@@ -655,7 +663,7 @@ fn a_change_that_is_killed_is_found_and_the_disk_is_whole() {
         lab.wait_for("the change is made", |lab| writes(lab) || matches!(child.try_wait(), Ok(Some(_))));
         let _ = rustix::process::kill_process(Pid::from_child(&child), Signal::KILL);
         child.wait().unwrap();
-        lab.wait_for("nothing is attached", |lab| lab.loops().is_empty());
+        lab.wait_for_loops();
         let mut stderr = String::new();
         child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         let check = Command::new("/usr/sbin/e2fsck").arg("-fn").arg(lab.path("a.img")).output().unwrap();

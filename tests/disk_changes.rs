@@ -266,6 +266,16 @@ fn a_disk_with_its_own_boot_and_var_is_mended_and_taken_back_in_every_format() {
         lab.program("qemu-img", &["convert", "-O", format, "disk.img", image]);
         mended_and_taken_back(&lab, image, &places);
     }
+    // what was taken out goes for good, by the command that is named
+    let made = lab.fix(&["--generalize", "--yes"], "gpt.qcow2");
+    let named = made["findings"].as_array().unwrap().iter().find(|finding| finding["subject"] == "journal");
+    let named = &named.unwrap_or_else(|| panic!("{made:#}"))["remedy"]["commands"][0];
+    assert_eq!(*named, serde_json::json!(["novactl", "undo", "--forget", "--disk", "gpt.qcow2"]));
+    let forgotten = lab.run(&["undo", "--forget", "--yes"], "gpt.qcow2");
+    assert_eq!(forgotten.status.code(), Some(0), "{}", said(&forgotten));
+    let listing = document(&lab.run(&["undo", "--list", "--format", "json"], "gpt.qcow2"));
+    assert_eq!(listing["changes"], Value::Array(Vec::new()));
+    lab.assert_nothing_is_left();
 }
 
 #[test]
@@ -533,7 +543,7 @@ fn a_disk_that_is_full_at_the_conversion_leaves_the_image_and_nothing_else() {
         let novactl = env!("CARGO_BIN_EXE_novactl");
         let words = ["fix-image", "--generalize", "--yes", "--disk", "a.qcow2"];
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "sh", "-euc", IN_LITTLE_ROOM, "sh", novactl]);
+        command.args(["--mount", "--propagation", "slave", "sh", "-euc", IN_LITTLE_ROOM, "sh", novactl]);
         let output = command.args(words).env("PATH", path).current_dir(lab.0.path()).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let end =

@@ -194,3 +194,20 @@ fn a_journal_that_was_damaged_is_named() {
     let output = undo(dir.path(), &["--list"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("{id}/record.json")));
 }
+
+#[test]
+fn what_is_forgotten_is_not_taken_back_and_leaves_no_original() {
+    let (dir, id) = changed(Finish::Kept);
+    assert_eq!(undo(dir.path(), &["--forget"]).status.code(), Some(6), "nobody agreed");
+    assert_eq!(undo(dir.path(), &["--forget", "--yes", "no-such"]).status.code(), Some(3));
+    assert!(dir.path().join("var/lib/novactl/undo").join(&id).exists());
+    let left = json(&undo(dir.path(), &["--forget", "--yes", "--format", "json"]));
+    assert_eq!(left["changes"], Value::Array(Vec::new()));
+    assert_eq!(std::fs::read_dir(dir.path().join("var/lib/novactl/undo")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_to_string(dir.path().join("etc/motd")).unwrap(), "after\n");
+    assert_eq!(undo(dir.path(), &["--yes"]).status.code(), Some(3));
+    assert_eq!(undo(dir.path(), &["--forget", "--yes"]).status.code(), Some(0), "there is nothing");
+    let (pending, id) = changed(Finish::RevertingAt(u64::MAX));
+    assert_eq!(undo(pending.path(), &["--forget", "--yes"]).status.code(), Some(3));
+    assert!(pending.path().join("var/lib/novactl/undo").join(&id).exists());
+}

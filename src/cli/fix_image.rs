@@ -235,15 +235,19 @@ impl FixImage {
             );
         }
         if !steps.is_empty() {
-            let at = target.root.path().join("var/lib/novactl");
+            let option = target.option();
+            let command: Vec<&str> = ["novactl", "undo", "--forget"]
+                .into_iter()
+                .chain(option.iter().map(String::as_str))
+                .collect();
             findings.push(
                 Finding::warn(
                     "the originals, host keys and history among them, stay in this system's journal",
                 )
                 .because("undo needs them, and an image that is taken now carries them")
                 .about("journal")
-                .mend("when you are sure, remove the journal before the image is taken")
-                .by(&["rm", "-r", &at.display().to_string()])
+                .mend("when you are sure, forget the changes before the image is taken")
+                .by(&command)
                 .of("generalize", Topic::Image),
             );
         }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::change::{self, ChangeReport, Consent, Request};
-use super::trouble::Trouble;
+use super::trouble::{self, Trouble};
 use super::verification::Broken;
 use super::{Global, say};
 use crate::check::{Finding, Topic};
@@ -17,7 +17,7 @@ use crate::report::{Exit, Report, nagios};
 use crate::revert;
 use crate::root::Root;
 use crate::target::Target;
-use crate::ui::Ui;
+use crate::ui::{self, Answer, Ui};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,6 +25,9 @@ Examples:
   novactl undo                      take the newest change back
   novactl undo 20261121T231500Z-reset-network
   novactl undo --keep               keep a change that would revert by itself
+  novactl undo --forget --disk web01.vhd
+                                    before it becomes an image: the journal
+                                    holds what was taken out of it
   novactl undo --root /mnt/rescue   on a mounted disk
   novactl undo --disk /dev/xvdb     on a disk that is not mounted
 
@@ -46,6 +49,9 @@ pub struct Undo {
     /// Also when a file was edited since; the edit stays in the journal
     #[arg(long)]
     force: bool,
+    /// Remove the change and its originals from the journal [default: all]
+    #[arg(long, conflicts_with_all = ["list", "keep", "force", "dry_run"])]
+    forget: bool,
     /// Wait SECONDS, then take ID back unless it was kept: the process behind --revert-after
     #[arg(long, value_name = "SECONDS", hide = true, requires = "id")]
     unless_kept: Option<u64>,
@@ -67,6 +73,15 @@ impl Undo {
             return self.take_back_unless_kept(global, &target, seconds);
         }
         let journal = change::begin(global, &target, &self.consent)?;
+        if self.forget {
+            if let Some(journal) = &journal {
+                self.forget(&target, journal)?;
+            }
+            // a disk cannot be put down while its journal is open
+            drop(journal);
+            let changes = journal::list(&target.root)?;
+            return say(global, &Listing { schema: "novactl.journal/1", changes });
+        }
         let record = self.find(&target.root)?;
         if self.keep {
             return keep(global, journal, record);
@@ -76,6 +91,34 @@ impl Undo {
         // a disk cannot be put down while its journal is open
         drop(journal);
         say(global, &report)
+    }
+
+    /// Removes entries from the journal, once that is agreed to.
+    fn forget(&self, target: &Target, journal: &Journal<'_>) -> anyhow::Result<()> {
+        let mut records = journal::list(&target.root)?;
+        if self.id.is_some() {
+            records = vec![self.find(&target.root)?];
+        }
+        if let Some(record) = records.iter().find(|record| record.revert_at.is_some()) {
+            let text = format!("{} takes itself back unless it is kept: nothing was forgotten", record.id);
+            return Err(Trouble::new(text, "novactl undo --keep, or novactl undo", Exit::CannotJudge).into());
+        }
+        if records.is_empty() {
+            return Ok(());
+        }
+        if !self.consent.yes {
+            let count = records.len();
+            match ui::confirm(&format!("Forget {count} of the changes? Nothing takes them back any more."))? {
+                Answer::Yes => {}
+                Answer::No => {
+                    let hint = "novactl undo --list shows them";
+                    return Err(Trouble::new("nothing was forgotten", hint, Exit::Declined).into());
+                }
+                Answer::NobodyThere => return Err(trouble::no_consent("undo --forget")),
+            }
+        }
+        change::open_for_writing(target, journal)?;
+        records.iter().try_for_each(|record| journal.forget(record))
     }
 
     fn take_back_unless_kept(
@@ -179,7 +222,7 @@ struct Listing {
 impl Report for Listing {
     fn human(&self, ui: &mut Ui) -> io::Result<()> {
         if self.changes.is_empty() {
-            return ui.line("nothing was changed by novactl");
+            return ui.line("the journal holds no change of novactl");
         }
         for record in self.changes.iter().rev() {
             let state = match (record.state, record.revert_at) {

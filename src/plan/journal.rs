@@ -211,14 +211,19 @@ impl<'r> Journal<'r> {
             let surplus = records.len().saturating_sub(KEPT);
             records.into_iter().take(surplus)
         };
-        for record in old(hosts).chain(old(peoples)) {
-            let dir = format!("{DIR}/{}", record.id);
-            for entry in self.root.read_dir(&dir)? {
-                self.root.put(&format!("{dir}/{}", entry.name), &Node::Absent)?;
-            }
-            self.root.remove_empty_dir(&dir)?;
+        old(hosts).chain(old(peoples)).try_for_each(|record| self.forget(&record))
+    }
+
+    /// Removes an entry with its originals: nothing takes that change back any more.
+    ///
+    /// # Errors
+    /// A file of it cannot be removed.
+    pub fn forget(&self, record: &Record) -> Result<()> {
+        let dir = format!("{DIR}/{}", record.id);
+        for entry in self.root.read_dir(&dir)? {
+            self.root.put(&format!("{dir}/{}", entry.name), &Node::Absent)?;
         }
-        Ok(())
+        self.root.remove_empty_dir(&dir)
     }
 
     fn free_id(&self, verb: &str) -> Result<String> {
