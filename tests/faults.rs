@@ -64,13 +64,13 @@ fn every_fault_is_found_and_mended_and_every_look_alike_is_passed_over() -> Resu
     let mut rows = table::read(&path("tests/faults"))?;
     rows.retain(|row| row.name.contains(&only) || row.id().is_some_and(|id| id.contains(&only)));
     let is_root = rustix::process::geteuid().is_root();
-    let (rows, left_out): (Vec<Row>, Vec<Row>) =
-        rows.into_iter().partition(|row| is_root || !row.takes_root());
+    let left_out: Vec<&Row> = rows.iter().filter(|row| !is_root && row.takes_root()).collect();
     for row in &left_out {
         println!("skipped: {}: only root can make it", row.name);
     }
     let pairs: Vec<Pair> = rows
         .iter()
+        .filter(|row| is_root || !row.takes_root())
         .flat_map(|row| row.guests().into_iter().map(move |guest| (row, guest)))
         .enumerate()
         .map(|(number, (row, guest))| Pair { row, guest, made: format!("made-{number}") })
@@ -112,7 +112,7 @@ fn every_fault_is_found_and_mended_and_every_look_alike_is_passed_over() -> Resu
         wrong.len(),
         wrong.join("\n")
     );
-    if only.is_empty() {
+    if only.is_empty() && left_out.is_empty() {
         compare(&per_topic(&checks, &look_alikes, &pairs))?;
     }
     Ok(())

@@ -118,7 +118,7 @@ pub(crate) fn outcome(row: &Row, guest: &Guest, healthy: &[Finding]) -> Result<O
     let new: Vec<&Finding> = found.iter().filter(|finding| !is_among(finding, &healthy)).collect();
     let named = |f: &&Finding| row.finds.as_deref().is_some_and(|finds| says(f, finds));
     let is_found = if row.is_recorded { found.iter().any(|f| named(&f)) } else { new.iter().any(named) };
-    let alarm = |f: &&&Finding| is_fault(f) && row.id() != Some(f.id) && !row.allows(f.id);
+    let alarm = |f: &&&Finding| is_fault(f) && !named(f) && !row.allows(f.id);
     let false_alarms = new.iter().filter(alarm).map(|f| told(f)).collect();
     let mut outcome = Outcome { found: is_found, false_alarms, repair: None };
     let Some(id) = row.id() else { return Ok(outcome) };
