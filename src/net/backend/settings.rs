@@ -6,8 +6,7 @@
 
 use std::collections::BTreeSet;
 
-/// How the comment above what we append ends. Whatever stands open above such a line is closed.
-pub(crate) const MARK: &str = "as the host assigns it, written by novactl";
+use crate::net::intent::WRITTEN;
 
 /// A parsed file.
 #[derive(Debug, Clone)]
@@ -198,7 +197,7 @@ impl Settings {
         if depth_of(&all) > 0 {
             // what stands open above would have the new assignments taken for its own at the next look
             self.pieces.push(Piece {
-                before: format!("# below: {MARK}\n"),
+                before: format!("# below: {WRITTEN}\n"),
                 assignment: None,
                 after: String::new(),
             });
@@ -377,7 +376,8 @@ fn depth_of(text: &str) -> usize {
 fn depth_after(command: &str, depth: usize) -> usize {
     let line = command.trim();
     if line.starts_with('#') {
-        return if line.ends_with(MARK) { 0 } else { depth };
+        // whatever stands open above such a line is closed
+        return if line.ends_with(WRITTEN) { 0 } else { depth };
     }
     let words = line.split(|c: char| c.is_whitespace() || c == ';').take_while(|word| !word.starts_with('#'));
     words.fold(depth, |depth, word| match word {
