@@ -27,7 +27,7 @@ use crate::plan::Interrupt;
 use crate::report::{Exit, Format, Report, junit, markdown, prometheus};
 use crate::target::Target;
 use crate::ui::{self, Color, Ui, Volume};
-use crate::xenstore::Source;
+use crate::xenstore::{self, Source};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -84,7 +84,7 @@ pub struct Global {
     /// Say more; twice: what is read and run as well
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Say only the verdict
+    /// Say only errors and what was asked for; of a diagnosis the verdict
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 }
@@ -124,6 +124,7 @@ impl Cli {
             return run.start_log(self.global.verbose);
         }
         let level = match self.global.verbose {
+            _ if self.global.quiet => tracing::Level::ERROR,
             0 | 1 => tracing::Level::WARN,
             2 => tracing::Level::DEBUG,
             _ => tracing::Level::TRACE,
@@ -195,6 +196,19 @@ impl Command {
             _ => false,
         }
     }
+
+    /// Whether it looks into XenStore; the service waits for one that is not there yet.
+    fn asks_the_store(&self) -> bool {
+        match self {
+            Self::Doctor(_)
+            | Self::CheckXentools(_)
+            | Self::ScanIfaces(_)
+            | Self::ResetNetwork(_)
+            | Self::FixImage(_) => true,
+            Self::Agent(agent) => agent.as_service().is_none(),
+            Self::SetPassword(_) | Self::Explain(_) | Self::Undo(_) => false,
+        }
+    }
 }
 
 /// Runs a command and returns its exit code.
@@ -205,6 +219,10 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     // before anything is done: a change must not fail because its report cannot be written
     if cli.global.format.is_of_diagnosis() && !cli.command.is_diagnosis() {
         return Err(trouble::no_such_format(cli.global.format));
+    }
+    if let Some(path) = cli.global.xenstore.as_deref().filter(|_| cli.command.asks_the_store()) {
+        // a name that was mistyped says nothing of the guest
+        xenstore::expect(path).map_err(|e| trouble::no_such_store(&e))?;
     }
     match &cli.command {
         Command::Doctor(doctor) => doctor.run(&cli.global),
@@ -223,6 +241,7 @@ fn say(global: &Global, report: &impl Report) -> anyhow::Result<ExitCode> {
     global.put_down(report.exit())?;
     let mut ui = Ui::stdout(global.color);
     let (written, exit) = match global.format {
+        Format::Table if global.quiet => (report.brief(&mut ui), report.exit().into()),
         Format::Table => (report.human(&mut ui), report.exit().into()),
         Format::Json => (ui.document(&serde_json::to_string_pretty(report)?), report.exit().into()),
         Format::Nagios => {

@@ -2,6 +2,7 @@
 //!
 //! To add a format: a variant of [`Format`], and a file in `report/` that turns a [`Diagnosed`] into text.
 
+pub mod failure;
 pub mod junit;
 pub mod markdown;
 pub mod nagios;
@@ -22,6 +23,13 @@ pub trait Report: Serialize {
     /// # Errors
     /// The screen cannot be written.
     fn human(&self, ui: &mut Ui) -> io::Result<()>;
+    /// Writes what `--quiet` leaves of it: what was asked for, and what went wrong.
+    ///
+    /// # Errors
+    /// The screen cannot be written.
+    fn brief(&self, ui: &mut Ui) -> io::Result<()> {
+        self.human(ui)
+    }
     /// Returns it as a monitoring plugin's line.
     fn nagios(&self) -> nagios::Line;
     /// Returns the exit code that follows from it.

@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use crate::check::{Finding, Status, Topic};
-use crate::facts::agents::Kind;
+use crate::facts::agents::{Agent, Kind};
 use crate::facts::identity::{self, IdleDisk};
 use crate::facts::init::Init;
 use crate::facts::os::Base;
@@ -74,14 +74,26 @@ struct Names {
     init: Init,
     base: Base,
     kind: Option<Kind>,
+    /// The command that mends what has a fix.
+    fix: Vec<String>,
+    /// The command that puts this program in place as the agent.
+    install: Vec<String>,
 }
 
 impl Names {
     fn of(target: &Target) -> Self {
         let base = target.os().base;
         let agent = target.agents().all.first();
-        let service = if base == Base::Debian { "python3-nova-agent" } else { "nova-agent" };
-        Self { service: service.to_owned(), init: target.services().init, base, kind: agent.map(|a| a.kind) }
+        let usual = if base == Base::Debian { "python3-nova-agent" } else { "nova-agent" };
+        let service = agent.and_then(Agent::service).map_or(usual, |service| &service.name);
+        Self {
+            service: service.to_owned(),
+            init: target.services().init,
+            base,
+            kind: agent.map(|a| a.kind),
+            fix: [argv(&["novactl", "doctor", "--fix"]), target.options()].concat(),
+            install: [argv(&["novactl", "agent", "install"]), target.option()].concat(),
+        }
     }
 
     fn start(&self) -> Vec<String> {
@@ -92,37 +104,48 @@ impl Names {
         }
     }
 
-    /// Returns how this distribution installs the agent; nothing where it has no package.
-    fn install(&self) -> Vec<Vec<String>> {
-        match self.base {
-            Base::RedHat => vec![argv(&["yum", "install", "nova-agent"])],
-            Base::Debian => vec![argv(&["apt-get", "install", "python3-nova-agent"])],
-            _ => Vec::new(),
+    /// Returns where what the agent has done can be read.
+    fn log(&self) -> Vec<String> {
+        match (self.kind, self.init) {
+            (Some(Kind::Novactl), Init::Systemd) => argv(&["journalctl", "-n", "50", "-u", &self.service]),
+            _ => argv(&["tail", "-n", "50", "/var/log/nova-agent.log"]),
         }
     }
 
-    fn repair(&self) -> Step {
-        let mut commands = vec![self.start(), argv(&["tail", "-n", "50", "/var/log/nova-agent.log"])];
-        let text = match (self.kind, self.install()) {
-            (Some(_), _) => "mend what is listed above, start the agent, read its log",
-            (None, install) if install.is_empty() => {
-                "install agent 1.39.1 with its installer.sh (this distribution has no package of 2.x), start it, read its log"
+    /// Returns the step that puts an agent where there is none.
+    fn put_in_place(&self) -> Step {
+        let other = match self.base {
+            Base::RedHat => "; EPEL's package nova-agent is the other way",
+            Base::Debian => {
+                "; the package python3-nova-agent is the other way, where the distribution has it"
             }
-            (None, install) => {
-                commands.splice(0..0, install);
-                "install the agent, start it, read its log"
-            }
+            _ => "",
         };
-        step(text, commands)
+        step(format!("put novactl in place as the agent{other}"), vec![self.install.clone()])
+    }
+
+    fn repair(&self) -> Vec<Step> {
+        if self.kind.is_none() {
+            return vec![self.put_in_place(), step("mend what else is listed above", vec![self.fix.clone()])];
+        }
+        vec![
+            step(
+                "mend what is listed above; novactl does what it can and asks first",
+                vec![self.fix.clone()],
+            ),
+            step("start the agent, read its log", vec![self.start(), self.log()]),
+        ]
     }
 }
 
 fn on_the_running_server(agent: &Names) -> Vec<Step> {
-    vec![agent.repair(), look_again(), new_image()]
+    let mut steps = agent.repair();
+    steps.extend([look_again(), new_image()]);
+    steps
 }
 
 fn from_the_console(agent: &Names) -> Vec<Step> {
-    vec![
+    let mut steps = vec![
         step(
             "open the server's console and log in as root with the password of the server that the image was made from",
             vec![argv(&["openstack", "console", "url", "show", "SERVER"])],
@@ -135,10 +158,10 @@ fn from_the_console(agent: &Names) -> Vec<Step> {
                 argv(&["ip", "route", "replace", "default", "via", "GATEWAY"]),
             ],
         ),
-        agent.repair(),
-        look_again(),
-        new_image(),
-    ]
+    ];
+    steps.extend(agent.repair());
+    steps.extend([look_again(), new_image()]);
+    steps
 }
 
 fn in_rescue_mode(disk: Option<&IdleDisk>) -> Vec<Step> {
@@ -153,41 +176,63 @@ fn in_rescue_mode(disk: Option<&IdleDisk>) -> Vec<Step> {
             ),
             vec![argv(&["novactl", "doctor", "--disk", device])],
         ),
-        step("mend what can be mended there", vec![argv(&["novactl", "doctor", "--fix", "--disk", device])]),
+        step(
+            "mend what can be mended there; it shows the change and asks first",
+            vec![argv(&["novactl", "doctor", "--fix", "--disk", device])],
+        ),
+        step(
+            "if the root password is not known, set it on the disk",
+            vec![argv(&["novactl", "set-password", "--disk", device])],
+        ),
+        step(
+            "leave rescue mode: novactl has unmounted the disk; unmount what you mounted by hand first",
+            vec![argv(&["openstack", "server", "unrescue", "SERVER"])],
+        ),
+        step(
+            "log in to the server itself, copy novactl to it, and look again: nothing is to be left",
+            vec![argv(&["novactl", "doctor"]), argv(&["tail", "-n", "50", "/var/log/nova-agent.log"])],
+        ),
+        new_image(),
     ]
 }
 
 fn under_a_root(target: &Target, agent: &Names) -> Vec<Step> {
     let root = target.root.path().display().to_string();
-    let mut steps = mount_by_hand(target, &root);
+    let mut steps = Vec::new();
+    if agent.kind.is_none() {
+        steps.push(agent.put_in_place());
+    }
+    steps.push(step("mend what novactl can mend on this disk; it asks first", vec![agent.fix.clone()]));
+    let mounted = mount_by_hand(target, &root);
+    let is_mounted = target.disk().is_none() || mounted.is_some();
+    steps.extend(mounted);
+    let mut leave = vec![argv(&["openstack", "server", "unrescue", "SERVER"])];
+    if is_mounted {
+        leave.insert(0, argv(&["umount", &root]));
+    }
     steps.extend([
-        step("mend what is listed above on this disk", Vec::new()),
+        step("mend by hand what is left of the list above", Vec::new()),
         step(
             "if the root password is not known, set it on the disk",
             vec![argv(&["novactl", "set-password"]).into_iter().chain(target.option()).collect()],
         ),
-        step(
-            "leave rescue mode",
-            vec![argv(&["umount", &root]), argv(&["openstack", "server", "unrescue", "SERVER"])],
-        ),
+        step("leave rescue mode", leave),
     ]);
-    let text = "on the server again: start the agent, read its log";
-    let commands = vec![agent.start(), argv(&["tail", "-n", "50", "/var/log/nova-agent.log"])];
-    steps.extend([step(text, commands), look_again(), new_image()]);
+    if agent.kind.is_some() {
+        steps.push(step(
+            "on the server again: start the agent, read its log",
+            vec![agent.start(), agent.log()],
+        ));
+    }
+    steps.extend([look_again(), new_image()]);
     steps
 }
 
 /// What is mounted privately while it is looked at, a person has to mount.
-fn mount_by_hand(target: &Target, root: &str) -> Vec<Step> {
-    let Some(disk) = target.disk() else { return Vec::new() };
-    let facts = disk.facts();
-    let fix = argv(&["novactl", "doctor", "--fix", "--disk", &facts.path]);
-    let mut steps = vec![step("mend what novactl can mend on this disk", vec![fix])];
-    if let Some(device) = facts.system().and_then(|volume| volume.device.as_deref()) {
-        let commands = vec![argv(&["mkdir", "-p", root]), argv(&["mount", device, root])];
-        steps.push(step("mount it for what is done by hand", commands));
-    }
-    steps
+fn mount_by_hand(target: &Target, root: &str) -> Option<Step> {
+    let device = target.disk()?.facts().system()?.device.clone()?;
+    let commands = vec![argv(&["mkdir", "-p", root]), argv(&["mount", &device, root])];
+    Some(step("mount it for what is done by hand", commands))
 }
 
 fn look_again() -> Step {

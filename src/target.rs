@@ -115,6 +115,16 @@ impl Target {
         }
     }
 
+    /// Returns the options with which a command sees what this one sees: [`Target::option`], and the store that was
+    /// named.
+    pub fn options(&self) -> Vec<String> {
+        let mut options = self.option();
+        if let Source::Path(path) = &self.source {
+            options.extend(["--xenstore".to_owned(), path.display().to_string()]);
+        }
+        options
+    }
+
     /// Whether there is a store to ask: always on a running guest, under a root when one was named.
     pub fn has_store(&self) -> bool {
         self.source != Source::None

@@ -159,6 +159,25 @@ fn first_of(places: impl IntoIterator<Item = Place>) -> Result<Box<dyn Xenstore>
     Err(if is_denied { Error::Denied(text) } else { Error::Gone(text) })
 }
 
+/// Says whether a path that was named can be a store: a file that is a dump, a device or a socket. Those where every
+/// guest has its store are taken as they are: that they are missing is a finding about the guest.
+///
+/// # Errors
+/// [`Error::Gone`] or [`Error::Protocol`], with the path and what is wrong with it.
+pub fn expect(path: &Path) -> Result<(), Error> {
+    if DEVICES.iter().chain(&SOCKETS).any(|usual| path == Path::new(usual)) {
+        return Ok(());
+    }
+    let gone = |why: String| Error::Gone(format!("opening XenStore: {}: {why}", path.display()));
+    let stat = rustix::fs::stat(path).map_err(|errno| gone(words(errno)))?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Socket | FileType::CharacterDevice => Ok(()),
+        // whether these answer is what a check shows
+        FileType::RegularFile if path.ends_with("xenbus") => Ok(()),
+        _ => open_path(path).map(drop),
+    }
+}
+
 fn open_path(path: &Path) -> Result<Box<dyn Xenstore>, Error> {
     let gone = |errno| Error::Gone(format!("opening XenStore: {}: {}", path.display(), words(errno)));
     let stat = rustix::fs::stat(path).map_err(gone)?;
@@ -263,6 +282,29 @@ mod tests {
         assert_eq!(store.read("name"), Err(Error::Gone(format!("reading name: {lost}"))));
         let device = open(&Source::Path("/dev/null".into())).unwrap();
         assert_eq!(device.describe(), "/dev/null");
+    }
+
+    #[test]
+    fn a_named_path_is_a_store_or_is_said_to_be_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().display();
+        let good = file(&dir, "dump.json", r#"{"name": "web01"}"#);
+        let bad = file(&dir, "notes.txt", "name = web01");
+        for (path, want) in [
+            (good, None),
+            ("/dev/null".into(), None),
+            ("/dev/xen/xenbus".into(), None),
+            (dir.path().join("none"), Some(format!("opening XenStore: {place}/none: no such file"))),
+            (dir.path().to_owned(), Some(format!("opening XenStore: {place}: not a device"))),
+            (bad, Some(format!("reading the XenStore dump {place}/notes.txt: "))),
+        ] {
+            let said = expect(&path).err().map(|error| error.to_string());
+            let is_right = match (&said, &want) {
+                (Some(said), Some(want)) => said.starts_with(want),
+                (said, want) => said.is_none() && want.is_none(),
+            };
+            assert!(is_right, "{said:?} {want:?}");
+        }
     }
 
     #[test]

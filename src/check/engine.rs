@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Blocks, Check, Finding, Status, Topic, all, every, inside};
+use super::{Blocks, Check, Finding, Remedy, Status, Topic, all, every, inside};
 use crate::target::Target;
 
 /// How long checks may take.
@@ -119,7 +119,7 @@ fn probe_all(
         for finding in &mut found {
             (finding.id, finding.topic, finding.elapsed_us) = (check.id, check.topic, elapsed_us);
             if let Some(remedy) = finding.remedy.as_mut() {
-                inside::of(target, &mut remedy.commands);
+                to_be_typed(target, check, remedy);
             }
         }
         findings.extend(found);
@@ -211,6 +211,23 @@ fn with_fixable(check: &Check, target: &Target, mut found: Vec<Finding>) -> Vec<
     found
 }
 
+/// Makes a remedy's commands those for the target. What this program mends has a command also where by hand there is
+/// none, or a script that nobody types on a console: the page that `explain` prints has that.
+fn to_be_typed(target: &Target, check: &Check, remedy: &mut Remedy) {
+    let is_script = |argv: &Vec<String>| argv.first().is_some_and(|program| program == "sh");
+    if remedy.fixable && remedy.commands.iter().any(is_script) {
+        remedy.commands.clear();
+    }
+    inside::of(target, &mut remedy.commands);
+    if remedy.fixable && remedy.commands.is_empty() {
+        let is_of_doctor = all().any(|other| other.id == check.id);
+        let command: &[&str] = if is_of_doctor { &["doctor", "--fix"] } else { &["fix-image"] };
+        let argv = [&["novactl"], command, &["--only", check.id]].concat();
+        remedy.commands.push(argv.into_iter().map(str::to_owned).collect());
+        inside::of(target, &mut remedy.commands);
+    }
+}
+
 /// An error is `unknown`; what only root may read is `skipped` for everybody else.
 fn failed(error: &anyhow::Error) -> Finding {
     let denied = error.chain().any(|cause| {
@@ -234,6 +251,7 @@ fn words(panic: &(dyn std::any::Any + Send)) -> &str {
 mod tests {
     use super::*;
     use crate::check::Needs;
+    use crate::plan::{FileChange, Plan};
     use crate::xenstore::Source;
 
     const PLAIN: Check = Check {
@@ -268,6 +286,44 @@ mod tests {
         assert_eq!(
             statuses(&[&CRASH, &ERROR, &HANG, &PLAIN]),
             [Status::Unknown, Status::Unknown, Status::Unknown, Status::Ok]
+        );
+    }
+
+    #[test]
+    fn what_is_mended_without_hands_has_a_command_to_type() {
+        const BROKEN: Check = Check {
+            id: "accept-ra",
+            probe: |_| Ok(vec![Finding::note("open").mend("close it")]),
+            fix: Some(|_| {
+                let files = vec![FileChange::write("etc/x", "x")];
+                Ok(Plan { files, ..Plan::default() })
+            }),
+            ..PLAIN
+        };
+        const SCRIPT: Check = Check {
+            probe: |_| Ok(vec![Finding::note("open").by(&["sh", "-c", "echo x > /etc/x"])]),
+            ..BROKEN
+        };
+        const SHORT: Check =
+            Check { probe: |_| Ok(vec![Finding::note("open").by(&["rm", "/etc/x"])]), ..BROKEN };
+        const OF_IMAGES: Check = Check { id: "golden-image", ..BROKEN };
+        const HANDS: Check = Check { fix: None, ..BROKEN };
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().display().to_string();
+        let target = Arc::new(Target::offline(dir.path(), Source::Path("/x.json".into())).unwrap());
+        let checks: [&'static Check; 5] = [&BROKEN, &SCRIPT, &SHORT, &OF_IMAGES, &HANDS];
+        let found = probe_all(&target, &checks, &[], Limits::default());
+        let typed = found.into_iter().map(|f| f.remedy.unwrap().commands.concat().join(" "));
+        let doctor = format!("novactl doctor --fix --only accept-ra --root {root} --xenstore /x.json");
+        assert_eq!(
+            typed.collect::<Vec<_>>(),
+            [
+                doctor.clone(),
+                doctor,
+                format!("chroot {root} rm /etc/x"),
+                format!("novactl fix-image --only golden-image --root {root} --xenstore /x.json"),
+                String::new(),
+            ]
         );
     }
 

@@ -27,16 +27,33 @@ const OFFLINE: [&str; 6] = ["enable", "disable", "mask", "unmask", "preset", "re
 
 /// Makes commands those for the target, when it does not run.
 pub(super) fn of(target: &Target, commands: &mut Vec<Vec<String>>) {
+    let options = target.options();
     if target.is_live() {
+        *commands = commands.drain(..).map(|argv| own(&options, argv)).collect();
         return;
     }
     let root = target.root.path().display().to_string();
-    let option = target.option();
-    *commands = commands.drain(..).filter_map(|argv| inside(&root, &option, argv)).collect();
+    // without the host's data there is nothing to reset the network to
+    let is_vain =
+        |argv: &Vec<String>| !target.has_store() && argv.get(1).is_some_and(|it| it == "reset-network");
+    let typed = commands.drain(..).filter(|argv| !is_vain(argv));
+    *commands = typed.filter_map(|argv| inside(&root, &options, argv)).collect();
 }
 
-/// `option` is what makes novactl itself act on the target: `--root DIR` or `--disk PATH`.
-fn inside(root: &str, option: &[String], argv: Vec<String>) -> Option<Vec<String>> {
+/// Adds the options that make novactl itself act on the target: `--root DIR` or `--disk PATH`, `--xenstore PATH`.
+fn own(options: &[String], mut argv: Vec<String>) -> Vec<String> {
+    let is_own = argv.first().is_some_and(|program| program == "novactl");
+    if is_own && !argv.iter().any(|word| options.first() == Some(word)) {
+        // a password has nothing to do with the store
+        let asks =
+            |option: &&String| !(argv.iter().any(|it| it == "set-password") && *option == "--xenstore");
+        let taken: Vec<String> = options.iter().take_while(asks).cloned().collect();
+        argv.extend(taken);
+    }
+    argv
+}
+
+fn inside(root: &str, options: &[String], argv: Vec<String>) -> Option<Vec<String>> {
     let words: Vec<&str> = argv.iter().map(String::as_str).collect();
     // the check has said already where it acts
     if words.iter().skip(1).any(|word| names(word, root)) {
@@ -44,9 +61,7 @@ fn inside(root: &str, option: &[String], argv: Vec<String>) -> Option<Vec<String
     }
     let owned = |words: &[&str]| words.iter().map(ToString::to_string).collect();
     match words.as_slice() {
-        ["novactl", rest @ ..] if !rest.iter().any(|word| matches!(*word, "--root" | "--disk")) => {
-            Some(argv.iter().chain(option).cloned().collect())
-        }
+        ["novactl", ..] => Some(own(options, argv)),
         ["mount", rest @ .., dir] if dir.starts_with('/') => {
             Some(owned(&[&["mount"], rest, &[&format!("{root}{dir}")]].concat()))
         }
@@ -88,13 +103,14 @@ mod tests {
             ("chroot /mnt passwd", Some("chroot /mnt passwd")),
             ("novactl doctor --root /mnt", Some("novactl doctor --root /mnt")),
             ("novactl set-password root", Some("novactl set-password root --root /mnt")),
+            ("novactl reset-network", Some("novactl reset-network --root /mnt --xenstore /x.json")),
             ("mount -o ro /dev/cdrom /media", Some("mount -o ro /dev/cdrom /mnt/media")),
             ("cat /mnt2/etc/x", Some("chroot /mnt cat /mnt2/etc/x")),
         ] {
             let argv = typed.split(' ').map(str::to_owned).collect();
-            let option = ["--root", "/mnt"].map(str::to_owned);
+            let options = ["--root", "/mnt", "--xenstore", "/x.json"].map(str::to_owned);
             assert_eq!(
-                inside("/mnt", &option, argv).map(|argv| argv.join(" ")).as_deref(),
+                inside("/mnt", &options, argv).map(|argv| argv.join(" ")).as_deref(),
                 becomes,
                 "{typed}"
             );

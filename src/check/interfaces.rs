@@ -130,7 +130,11 @@ fn bonding_masters(agent: &Agent, survey: &Survey, target: &Target) -> anyhow::R
         "no bond is in use: unload the driver, and keep it from being loaded at boot"
     };
     let finding = finding.mend(text);
-    Ok(Some(if has_bond { finding } else { finding.by(&["modprobe", "-r", "bonding"]) }))
+    if has_bond {
+        return Ok(Some(finding));
+    }
+    let keep_off = "echo 'install bonding /bin/true' > /etc/modprobe.d/no-bonding.conf";
+    Ok(Some(finding.by(&["modprobe", "-r", "bonding"]).by(&["sh", "-c", keep_off])))
 }
 
 /// What exists beside the NICs and does no harm.
@@ -216,8 +220,14 @@ fn ipv6_off(survey: &Survey, interface: &Interface, is_live: bool) -> Finding {
         .filter(|s| !s.starts_with("proc/"))
         .collect();
     let finding = finding.about(name).mend(match places.as_slice() {
-        [] => "find what switches IPv6 off, and remove it".to_owned(),
-        places => format!("remove the setting in {}", places.join(" and ")),
+        [] => "no file says it: find what switches IPv6 off (grep -r ipv6 /etc), and remove it".to_owned(),
+        // what a program writes anew is changed where it has it from
+        [place] if place.starts_with("boot/") => {
+            "take ipv6.disable=1 out of /etc/default/grub, then have the boot menu written anew (update-grub, or \
+             grub2-mkconfig -o /boot/grub2/grub.cfg), and boot"
+                .to_owned()
+        }
+        places => format!("remove the setting in /{}", places.join(" and /")),
     });
     let switch = format!("proc/sys/net/ipv6/conf/{name}/disable_ipv6");
     if is_live && interface.ipv6.disabled_by.iter().any(|seen| seen.source == switch) {

@@ -6,7 +6,7 @@
 mod name;
 mod resolves;
 
-use super::{Check, Topic};
+use super::{Blocks, Check, Topic};
 
 /// What these checks have in common.
 const FILES: Check = Check::of_files(Topic::Names);
@@ -33,6 +33,8 @@ pub(super) const CHECKS: &[Check] = &[
         id: "hostname-not-rescue",
         about: "the server is not called RESCUE-...",
         probe: name::not_rescue,
+        // that name is not to be written into another file
+        blocks: &[Blocks::Check("hostname-resolves")],
         fix: Some(name::drop_prefix),
         page: include_str!("pages/hostname-not-rescue.md"),
         ..FILES

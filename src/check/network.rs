@@ -177,7 +177,7 @@ fn compared(target: &Target, judge: &Judge) -> Result<Vec<Finding>> {
                 has_route: &|route| live.has_route(&nic.name, route),
                 source: format!("ip address show dev {}", nic.name),
             };
-            findings.extend(judge(nic, &has).map(|finding| mended(finding, target, &nic.name)));
+            findings.extend(judge(nic, &has).map(|finding| mended(finding, &nic.name)));
         }
     } else {
         let Ok(backend) = command.backend(target) else {
@@ -201,7 +201,7 @@ fn compared(target: &Target, judge: &Judge) -> Result<Vec<Finding>> {
                 },
                 source: format!("configuration of {}", backend.name()),
             };
-            findings.extend(judge(nic, &has).map(|finding| mended(finding, target, &nic.name)));
+            findings.extend(judge(nic, &has).map(|finding| mended(finding, &nic.name)));
         }
         if !is_any_configured && was_never_built(target) {
             return Ok(vec![Finding::note(
@@ -253,13 +253,8 @@ pub(super) fn was_never_built(target: &Target) -> bool {
     keys.is_empty() && id.trim().is_empty() && name.is_none_or(|name| names::is_placeholder(&name))
 }
 
-fn mended(finding: Finding, target: &Target, nic: &str) -> Finding {
-    let finding = finding.about(nic).mend("configure the NICs as the host says");
-    if target.is_live() {
-        return finding.by(&["novactl", "reset-network"]);
-    }
-    let root = target.root.path().display().to_string();
-    finding.by(&["novactl", "reset-network", "--root", &root, "--xenstore", "DUMP"])
+fn mended(finding: Finding, nic: &str) -> Finding {
+    finding.about(nic).mend("configure the NICs as the host says").by(&["novactl", "reset-network"])
 }
 
 fn reset(target: &Target) -> Result<Plan> {

@@ -232,7 +232,7 @@ impl Exec {
             let target = TargetFacts::of(&place.target()?).named();
             match ui::confirm(&format!("Carry out {} {target}?", self.name))? {
                 Answer::Yes => {}
-                Answer::No => return Ok(Exit::Declined.into()),
+                Answer::No => return Err(trouble::declined("agent exec was declined")),
                 Answer::NobodyThere => return Err(trouble::no_consent("agent exec")),
             }
         }
@@ -245,8 +245,11 @@ impl Exec {
         // the journal knows a request by its id
         let id = format!("exec-{}-{}", now(), std::process::id());
         let reply = Executor::new(place).answer(&id, request.as_bytes());
-        let mut ui = Ui::stdout(global.color);
-        ui.document(&reply.to_wire()).and_then(|()| ui.flush()).context("writing the answer")?;
+        // of a change that was made there is nothing that anybody asked for
+        if !(global.quiet && changes && reply.is_success()) {
+            let mut ui = Ui::stdout(global.color);
+            ui.document(&reply.to_wire()).and_then(|()| ui.flush()).context("writing the answer")?;
+        }
         Ok(if reply.is_success() { Exit::Ok } else { Exit::Problems }.into())
     }
 }

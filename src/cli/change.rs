@@ -137,6 +137,11 @@ pub(super) fn begin<'t>(
         }
     }
     let journal = Journal::later(&target.root);
+    if !journal.exists() && target.disk().is_none() {
+        // what is only looked at, or declined, leaves nothing behind
+        journal.expect_room().map_err(trouble::no_journal)?;
+        return Ok(Some(journal));
+    }
     open_for_writing(target, &journal)?;
     for id in plan::recover(target, &journal)? {
         ui::progress(global.volume(), &format!("the change {id} had been interrupted and was taken back"));
@@ -348,6 +353,16 @@ impl ChangeReport {
         ui.flush()
     }
 
+    /// Who is not told loses the change.
+    fn write_deadline(&self, ui: &mut Ui) -> io::Result<()> {
+        match self.revert_after_s {
+            Some(seconds) => {
+                ui.line(&format!("it takes itself back in {seconds} s unless you run: novactl undo --keep"))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn write_plan(&self, ui: &mut Ui) -> io::Result<()> {
         for file in &self.plan.files {
             ui.line(&format!("{} {}", file.action, file.path))?;
@@ -397,10 +412,18 @@ impl Report for ChangeReport {
             let root = self.target.root_option();
             ui.line(&format!("take it back with: novactl undo {root}{id}"))?;
         }
-        if let Some(seconds) = self.revert_after_s {
-            ui.line(&format!("it takes itself back in {seconds} s unless you run: novactl undo --keep"))?;
+        self.write_deadline(ui)
+    }
+
+    fn brief(&self, ui: &mut Ui) -> io::Result<()> {
+        match self.result {
+            Outcome::Reverted | Outcome::Interrupted | Outcome::Stuck => self.human(ui),
+            Outcome::Pending | Outcome::Declined => Ok(()),
+            Outcome::Applied | Outcome::NothingToDo => {
+                self.left.iter().try_for_each(|line| ui.paragraph("left: ", 6, line))?;
+                self.write_deadline(ui)
+            }
         }
-        Ok(())
     }
 
     fn nagios(&self) -> nagios::Line {

@@ -16,7 +16,7 @@ use super::change::Consent;
 use super::diagnosis::{self, Diagnosis};
 use super::trouble::{self, Trouble};
 use super::{Global, say};
-use crate::check::{self, Limits, Selection, Status, Strictness, Topic};
+use crate::check::{self, Finding, Limits, Selection, Status, Strictness, Topic};
 use crate::report::{Diagnosed, Exit, Report, nagios};
 use crate::ui::{Ui, Volume};
 
@@ -104,6 +104,7 @@ impl Doctor {
             diagnosis: Diagnosis::new(&target, findings),
             strictness,
             volume: global.volume(),
+            options: target.options(),
         };
         if let Some(bundle) = bundle {
             bundle.write(global, &self.consent, &target, &report.diagnosis)?;
@@ -136,6 +137,9 @@ struct DoctorReport {
     strictness: Strictness,
     #[serde(skip)]
     volume: Volume,
+    /// What names the target on a command line.
+    #[serde(skip)]
+    options: Vec<String>,
 }
 
 impl Report for DoctorReport {
@@ -162,6 +166,15 @@ impl Report for DoctorReport {
         }
         if let Some(route) = route {
             diagnosis::write_route(ui, route)?;
+        }
+        let is_mended =
+            |f: &&Finding| f.status >= Status::Warn && f.remedy.as_ref().is_some_and(|remedy| remedy.fixable);
+        // a route has it as a step
+        if route.is_none() && findings.iter().any(|f| is_mended(&f)) {
+            let fix = ["novactl", "doctor", "--fix"].map(str::to_owned);
+            ui.line("")?;
+            ui.line("Mend what novactl can mend; it shows the change and asks first:")?;
+            ui.command("  ", &[&fix[..], &self.options].concat())?;
         }
         if let Some(finding) = findings.iter().find(|f| diagnosis::matters(f)) {
             ui.line("")?;

@@ -141,7 +141,7 @@ impl FixImage {
             plan,
             verify: &verify,
             broken: Broken::of(&findings),
-            findings: findings.into_iter().filter(matters).collect(),
+            findings: mending::without_itself(findings.into_iter().filter(matters).collect()),
             interfaces: None,
             revert_after,
             left,

@@ -52,6 +52,20 @@ pub(super) fn of(
     Mending { plan, ids, left }
 }
 
+/// Takes the command that is being run out of the remedies.
+pub(super) fn without_itself(mut findings: Vec<Finding>) -> Vec<Finding> {
+    for remedy in findings.iter_mut().filter_map(|finding| finding.remedy.as_mut()) {
+        let is_it = |argv: &Vec<String>| {
+            let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+            matches!(words.as_slice(), ["novactl", "doctor", "--fix", ..] | ["novactl", "fix-image", ..])
+        };
+        if remedy.fixable {
+            remedy.commands.retain(|argv| !is_it(argv));
+        }
+    }
+    findings
+}
+
 /// Whether nothing may be changed before a file system was checked.
 pub(super) fn is_held(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.id == "file-system-clean" && finding.status == Status::Fail)

@@ -15,7 +15,7 @@ use super::{Global, say};
 use crate::check::{self, Status};
 use crate::commands::network::{Proposal, Reached, ResetNetwork, verify};
 use crate::net::backend::BACKENDS;
-use crate::net::host::{self, HostNetwork};
+use crate::net::host::{self, Giver, HostNetwork, HostNic};
 use crate::net::intent::Intent;
 use crate::net::live::Live;
 use crate::net::{from, links};
@@ -194,7 +194,7 @@ fn by_hand(
             return Err(Trouble::new(format!("no interface is called {name:?}"), hint, Exit::Usage).into());
         };
         let place = network.nics.iter().position(|nic| nic.mac == Some(mac)).unwrap_or_else(|| {
-            network.nics.push(from::by_hand(name, mac));
+            network.nics.push(HostNic { giver: Giver::Hand, ..from::by_hand(name, mac) });
             network.nics.len() - 1
         });
         match net {

@@ -2,10 +2,14 @@
 
 use std::fmt;
 use std::path::Path;
+use std::process::ExitCode;
 
 use crate::check;
 use crate::disk::Refused;
+use crate::report::failure::Failure;
 use crate::report::{Exit, Format};
+use crate::ui::{self, Color, Interrupted, Ui};
+use crate::xenstore;
 
 /// Why a command was not done, and the next step.
 #[derive(Debug)]
@@ -30,6 +34,60 @@ impl fmt::Display for Trouble {
 }
 
 impl std::error::Error for Trouble {}
+
+/// Says why a command has no result, in the form that was asked for, and returns the exit code.
+pub fn tell(error: &anyhow::Error, format: Format) -> ExitCode {
+    tracing::debug!("{error:?}");
+    if format == Format::Nagios {
+        return ui::unknown(error);
+    }
+    let trouble = error.downcast_ref::<Trouble>();
+    let hint = trouble.map(|trouble| trouble.hint.as_str());
+    let interrupted = error.is::<Interrupted>().then_some(Exit::Interrupted);
+    let exit = interrupted.unwrap_or(trouble.map_or(Exit::CannotJudge, |trouble| trouble.exit));
+    ui::error(error, hint);
+    if format == Format::Json {
+        document(&Failure::new(format!("{error:#}"), hint, exit));
+    }
+    exit.into()
+}
+
+/// Says what is wrong with the command line, or shows the help that was asked for. The format is not parsed then: its
+/// option is looked for among the words.
+pub fn tell_usage(error: &clap::Error) -> ExitCode {
+    let words: Vec<_> = std::env::args_os().collect();
+    let asks = |format: Format| {
+        let joined = format!("--format={}", format.word());
+        words.iter().any(|word| *word == *joined)
+            || words.windows(2).any(|pair| pair[0] == *"--format" && pair[1] == *format.word())
+    };
+    let text = error.render().to_string();
+    let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    let first = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    if error.use_stderr() && asks(Format::Nagios) {
+        return ui::unknown(&anyhow::Error::msg(first));
+    }
+    // whoever has closed the pipe reads the exit code
+    let _ = error.print();
+    if error.use_stderr() && asks(Format::Json) {
+        document(&Failure::new(first, Some("--help behind the command shows its options"), Exit::Usage));
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8))
+}
+
+/// The standard output has a document whatever happens; whoever has closed it reads the exit code.
+fn document(failure: &Failure) {
+    let text = serde_json::to_string_pretty(failure).unwrap_or_default();
+    let mut ui = Ui::stdout(Color::Never);
+    let _ = ui.document(&text).and_then(|()| ui.flush());
+}
+
+/// A store that was named and is none.
+pub(super) fn no_such_store(error: &xenstore::Error) -> anyhow::Error {
+    let hint = "--xenstore (or XENSTORED_PATH) takes a device, a socket of xenstored or a JSON dump; without it a \
+                running guest's is found by itself";
+    Trouble::new(error.to_string(), hint, Exit::CannotJudge).into()
+}
 
 /// A check's name that does not exist.
 pub(super) fn no_such_check(id: &str) -> anyhow::Error {

@@ -13,7 +13,7 @@ use super::{Global, say};
 use crate::check::{Finding, Topic};
 use crate::plan::journal::{self, Journal, Record, State, Turn};
 use crate::plan::{self, Discard, Edits};
-use crate::report::{Exit, Report, nagios};
+use crate::report::{Exit, Format, Report, nagios};
 use crate::revert;
 use crate::root::Root;
 use crate::target::Target;
@@ -209,6 +209,9 @@ fn keep(global: &Global, journal: Option<Journal<'_>>, record: Record) -> anyhow
     let record = Record { revert_at: None, ..record };
     if let Some(journal) = journal {
         journal.save(&record)?;
+    }
+    if global.quiet && global.format == Format::Table {
+        return Ok(Exit::Ok.into());
     }
     say(global, &Listing { schema: "novactl.journal/1", changes: vec![record] })
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Mac;
-use super::host::{Effect, HostNetwork, HostNic, Problem, Route};
+use super::host::{Effect, Giver, HostNetwork, HostNic, Problem, Route};
 use crate::root::Root;
 
 /// Where a config drive holds the network (nova, `virt/configdrive.py` and `api/metadata/base.py`).
@@ -194,6 +194,7 @@ fn net(address: &str, mask: Option<&Value>) -> Option<IpNet> {
 /// Returns a NIC without anything, to be filled by hand.
 pub fn by_hand(key: &str, mac: Mac) -> HostNic {
     HostNic {
+        giver: Giver::Host,
         key: key.to_owned(),
         mac: Some(mac),
         label: None,

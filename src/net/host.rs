@@ -34,9 +34,21 @@ pub struct HostNetwork {
     pub nics: Vec<HostNic>,
 }
 
+/// Who says what a NIC is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Giver {
+    /// The host.
+    #[default]
+    Host,
+    /// A person, on the command line or at the prompt.
+    Hand,
+}
+
 /// One record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostNic {
+    /// Who says it.
+    pub giver: Giver,
     /// The record's name: the MAC without separators, in the case that the host chose.
     pub key: String,
     /// Its MAC: the `mac` member, else the key.
@@ -168,6 +180,7 @@ impl Reader<'_> {
 
     fn nic(&mut self, members: &Map<String, Value>) -> HostNic {
         let mut nic = HostNic {
+            giver: Giver::Host,
             key: self.key.to_owned(),
             mac: self.mac(members),
             label: self.text(members, "label").map(str::to_owned),

@@ -7,7 +7,10 @@ use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
 use super::Mac;
-use super::host::{HostNetwork, HostNic};
+use super::host::{Giver, HostNetwork, HostNic};
+
+/// How the comments end that say what novactl wrote; older releases know the host alone.
+pub const WRITTEN: &str = "written by novactl";
 
 /// The network that this system is to have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -19,6 +22,9 @@ pub struct Intent {
 /// What one NIC is to have, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NicIntent {
+    /// Who says it: comments only.
+    #[serde(skip)]
+    pub giver: Giver,
     /// Its name here, such as `eth0`.
     pub name: String,
     /// Its permanent MAC.
@@ -109,6 +115,7 @@ impl NicIntent {
         // a default route among the routes is the gateway once more
         let routes = record.routes.iter().filter(|route| route.to.prefix_len() > 0);
         Self {
+            giver: record.giver,
             name: nic.name.clone(),
             mac: nic.mac,
             label: record.label.as_deref().map(one_line).filter(|label| !label.is_empty()),
@@ -120,6 +127,14 @@ impl NicIntent {
             // a resolver can be on the machine itself
             dns: record.dns.iter().copied().filter(|server| !server.is_unspecified()).collect(),
             addresses,
+        }
+    }
+
+    /// Returns the comment for what is written about the NIC; it ends in [`WRITTEN`].
+    pub fn mark(&self) -> &'static str {
+        match self.giver {
+            Giver::Host => "as the host assigns it, written by novactl",
+            Giver::Hand => "as it was given by hand, written by novactl",
         }
     }
 

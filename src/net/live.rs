@@ -326,6 +326,7 @@ mod tests {
         let gateway = gateway.map(|(via, onlink)| Hop { via: via.parse().unwrap(), onlink });
         Intent {
             nics: vec![NicIntent {
+                giver: crate::net::host::Giver::Host,
                 name: "eth0".to_owned(),
                 mac: "bc:76:4e:20:75:72".parse().unwrap(),
                 label: None,

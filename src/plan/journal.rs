@@ -174,6 +174,20 @@ impl<'r> Journal<'r> {
         }
     }
 
+    /// Whether a change was ever begun here: then there is a journal, and another novactl may be at work.
+    pub fn exists(&self) -> bool {
+        self.root.exists(HOME)
+    }
+
+    /// Says before anything is asked whether the journal can be made; makes nothing.
+    ///
+    /// # Errors
+    /// The place cannot be written.
+    pub fn expect_room(&self) -> Result<()> {
+        let place = [HOME, "var/lib", "var"].into_iter().find(|dir| self.root.exists(dir)).unwrap_or(".");
+        self.root.expect_writable(place).with_context(|| format!("making the directory {HOME}"))
+    }
+
     /// Returns the root whose journal it is.
     pub fn root(&self) -> &'r Root {
         self.root

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{AtFlags, IFlags, Mode, OFlags, Timespec, Timestamps, XattrFlags};
+use rustix::fs::{Access, AtFlags, IFlags, Mode, OFlags, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
 
 use super::{Kind, READ_MAX, Root, stat_of};
@@ -196,6 +196,17 @@ impl Root {
             }
         }
         Ok(made)
+    }
+
+    /// Says whether files can be made in a directory, and makes none.
+    ///
+    /// # Errors
+    /// They cannot: no permission, a file system that is read-only.
+    pub(crate) fn expect_writable(&self, path: &str) -> Result<()> {
+        let Some(fd) = self.open_at(path, OFlags::PATH | OFlags::DIRECTORY)? else {
+            bail!("no directory {path}")
+        };
+        Ok(rustix::fs::accessat(&fd, ".", Access::WRITE_OK, AtFlags::empty())?)
     }
 
     /// Removes a directory that is empty; one that is not stays.

@@ -7,10 +7,14 @@ use anyhow::Result;
 use super::USER;
 use crate::check::Finding;
 use crate::facts::accounts::{PASSWD, Table};
+use crate::facts::init::Init;
+use crate::facts::os::Base;
 use crate::facts::sshd::{Connection, Policy, RootLogin, Setting, Sshd};
 use crate::root::Root;
 use crate::target::Target;
 
+/// The administrator's file.
+const MAIN: &str = "etc/ssh/sshd_config";
 /// Blocks about addresses that are tried.
 const BLOCKS_MAX: usize = 20;
 
@@ -45,12 +49,70 @@ pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
             None => finding,
         }]);
     }
-    Ok(vec![
-        Finding::warn(title)
-            .because("a password reset is reported as done, and ssh says \"Permission denied\"; the console works")
-            .seen(source, text)
-            .mend("change that line, unless keys alone are wanted, and reload sshd; sshd -t tells mistakes first"),
-    ])
+    let finding = Finding::warn(title)
+        .because(
+            "a password reset is reported as done, and ssh says \"Permission denied\"; the console works",
+        )
+        .seen(source, text);
+    Ok(vec![opened(finding, &policy, target)])
+}
+
+/// Says which lines let root in, and where the one stands that wins: the first value of a keyword counts.
+fn opened(finding: Finding, policy: &Policy, target: &Target) -> Finding {
+    let mut words: Vec<String> = Vec::new();
+    let mut commands: Vec<Vec<String>> = Vec::new();
+    if let Some(refusal) = &policy.refusal {
+        let what = if refusal.keyword.starts_with("Deny") { "take root out of" } else { "add root to" };
+        words.push(format!("{what} {} in /{}", refusal.keyword, refusal.source));
+    }
+    let mut write = |keyword: &str, source: Option<&String>| {
+        let said = format!("{keyword} yes");
+        let place = source.and_then(|source| source.rsplit_once(':')).filter(|(path, _)| is_editable(path));
+        let argv = match (source, place) {
+            (_, Some((path, line))) => {
+                words.push(format!("write \"{said}\" in /{path} line {line}, which wins"));
+                ["sed".to_owned(), "-i".to_owned(), format!("{line}s/.*/{said}/"), format!("/{path}")]
+            }
+            (None, None) if target.root.exists(MAIN) => {
+                words.push(format!("put \"{said}\" first in /{MAIN}, where nothing says it yet"));
+                ["sed".to_owned(), "-i".to_owned(), format!("1i {said}"), format!("/{MAIN}")]
+            }
+            (None, None) => return words.push(format!("write a file /{MAIN} with \"{said}\"")),
+            (Some(source), None) => return words.push(format!("say \"{said}\" instead of /{source}")),
+        };
+        commands.push(argv.to_vec());
+    };
+    if policy.root_login.value != RootLogin::Yes {
+        write("PermitRootLogin", policy.root_login.source.as_ref());
+    }
+    if !policy.takes_passwords() {
+        match &policy.methods.source {
+            Some(source) if !policy.methods.value.is_empty() => {
+                words.push(format!("have AuthenticationMethods take a password in /{source}"));
+            }
+            _ => write("PasswordAuthentication", policy.password.source.as_ref()),
+        }
+    }
+    if !commands.is_empty() {
+        commands.push(["sshd", "-t"].map(str::to_owned).to_vec());
+        let service = if target.os().base == Base::Debian { "ssh" } else { "sshd" };
+        let reload: &[&str] = match target.services().init {
+            Init::Systemd => &["systemctl", "reload", service],
+            _ => &["service", service, "reload"],
+        };
+        commands.push(reload.iter().map(ToString::to_string).collect());
+    }
+    let finding =
+        finding.mend(format!("unless keys alone are wanted: {}; then reload sshd", words.join("; ")));
+    commands
+        .iter()
+        .fold(finding, |finding, argv| finding.by(&argv.iter().map(String::as_str).collect::<Vec<_>>()))
+}
+
+/// Whether a line of a file can be replaced: it is the administrator's, and no options for the command line.
+fn is_editable(path: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    path.starts_with("etc/ssh/") && path.chars().all(plain)
 }
 
 /// The first thing that keeps root out: a title, and where it was seen.

@@ -30,7 +30,7 @@ const RESETS: [Signature; 7] = [
     (
         "Error restarting network",
         "network.service failed or does not exist: the addresses were removed and not set again",
-        "look at the network's own service; where NetworkManager is in charge, remove NM_CONTROLLED=no",
+        "read journalctl -u network -u NetworkManager; where NetworkManager is in charge, remove NM_CONTROLLED=no",
     ),
     (
         "Error applying netplan",
@@ -55,7 +55,7 @@ const RESETS: [Signature; 7] = [
     (
         "Unknown interface MAC",
         "the host has data for an interface that is not there, or a bridge or VPN hides it: nothing was configured",
-        "look at the interfaces with scan-ifaces",
+        "novactl scan-ifaces shows the interfaces and what hides them",
     ),
     ("Couldn't figure out my OS", "this agent does not know the distribution", "replace the agent"),
 ];
@@ -160,14 +160,22 @@ fn ended_at_start(log: &Log, runs: &[Run<'_>], process: Process, reasons: &[Evid
         .because("it does not know this distribution, or a module is missing; the reason is in the journal, not in its log");
     let finding = runs.last()?.lines.first().map_or(finding.clone(), |line| of_line(finding, log, line));
     let finding = finding.seen_all(reasons);
-    Some(mended(finding, "look at agent-supports-distro and agent-interpreter", Vec::new()))
+    Some(mended(
+        finding,
+        "mend agent-supports-distro or agent-interpreter, which are judged above; novactl explain ID says how",
+        Vec::new(),
+    ))
 }
 
 fn wrong_provider(log: &Log, run: &Run<'_>) -> Option<Finding> {
     let line = run.line("Invalid provider for instance")?;
     let finding = Finding::fail("the agent ended because the host did not name its provider")
         .because("vm-data/provider_data/provider was absent or not Rackspace, or XenStore could not be reached: 2.x then exits");
-    Some(mended(of_line(finding, log, line), "look at xenstore-reachable and provider-known", Vec::new()))
+    Some(mended(
+        of_line(finding, log, line),
+        "look on the running server whether XenStore answers and names the provider: novactl doctor --topic xen",
+        Vec::new(),
+    ))
 }
 
 /// A request that the agent took and, as far as the log goes, neither answered nor survived.
@@ -195,7 +203,10 @@ fn crashed(log: &Log, runs: &[Run<'_>], process: Process, reasons: &[Evidence]) 
             let finding = of_line(finding, log, &event.lines[0]).seen_all(reasons);
             return Some(mended(
                 finding,
-                format!("remove data/host/{id} from XenStore, then start the agent"),
+                format!(
+                    "answer the request and take it away on the running server (novactl doctor --fix --only \
+                     requests-answered, or xenstore-rm data/host/{id}), then start the agent"
+                ),
                 Vec::new(),
             ));
         }
@@ -344,7 +355,10 @@ fn judge_size(size: u64, space: Option<Space>, rule: Option<&str>) -> Vec<Findin
             .seen(log::PATH, format!("{size} bytes"));
         findings.push(mended(
             finding,
-            format!("rotate /{}: a file in /etc/logrotate.d", log::PATH),
+            format!(
+                "have /{} rotated by a file in /etc/logrotate.d (logrotate has to be installed)",
+                log::PATH
+            ),
             Vec::new(),
         ));
     }

@@ -87,25 +87,29 @@ impl Hands {
         }]
     }
 
-    /// Returns the words and the commands that install an agent on this distribution.
+    /// Returns the words and the command that put an agent in place: this program, which knows every system that it
+    /// runs on, and in words what the distribution has. Never both as commands: two agents are worse than none.
     pub(super) fn install(&self) -> (&'static str, Vec<Argv>) {
-        match self.base {
+        let text = match self.base {
             Base::RedHat if self.dnf => {
-                ("install nova-agent 2.x from EPEL", vec![self.inside(&["dnf", "install", "nova-agent"])])
+                "put novactl in place as the agent; or the package of EPEL (dnf install nova-agent)"
             }
             Base::RedHat => {
-                ("install nova-agent 2.x from EPEL", vec![self.inside(&["yum", "install", "nova-agent"])])
+                "put novactl in place as the agent; or the package of EPEL (yum install nova-agent)"
             }
-            Base::Debian => (
-                "install the package of nova-agent 2.x",
-                vec![self.inside(&["apt-get", "install", "python3-nova-agent"])],
-            ),
-            Base::Alpine => ("install nova-agent 2.x with pip, and its OpenRC script", Vec::new()),
-            _ => (
-                "install nova-agent 1.39.1 with its own installer.sh: 2.x does not know this system",
-                Vec::new(),
-            ),
-        }
+            Base::Debian => {
+                "put novactl in place as the agent; or the distribution's package, where it has one (apt-get install \
+                 python3-nova-agent)"
+            }
+            Base::Alpine => {
+                "put novactl in place as the agent; or nova-agent 2.x by pip, with its OpenRC script"
+            }
+            _ => {
+                "put novactl in place as the agent; or nova-agent 1.39.1 with its own installer.sh (2.x does not \
+                 know this system)"
+            }
+        };
+        (text, vec![["novactl", "agent", "install"].map(str::to_owned).to_vec()])
     }
 
     fn systemctl(&self, verb: &str, name: &str) -> Argv {
@@ -189,9 +193,16 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn installing_names_the_package_of_the_distribution() {
-        assert_eq!(line(hands(Base::Debian).install().1), "apt-get install python3-nova-agent");
-        assert_eq!(line(hands(Base::RedHat).install().1), "yum install nova-agent");
-        assert!(hands(Base::Arch).install().0.contains("1.39.1"));
+    fn installing_is_this_program_and_names_what_the_distribution_has() {
+        for (base, other) in [
+            (Base::Debian, "apt-get install python3-nova-agent"),
+            (Base::RedHat, "yum install nova-agent"),
+            (Base::Alpine, "by pip"),
+            (Base::Arch, "1.39.1"),
+        ] {
+            let (text, commands) = hands(base).install();
+            assert!(text.contains(other), "{text}");
+            assert_eq!(line(commands), "novactl agent install");
+        }
     }
 }

@@ -156,7 +156,11 @@ fn judge_version(agent: &Agent, os: &Os, network_service: bool) -> Finding {
                 .because("faults that were mended since are still in it")
                 .seen(source, version);
         let text = match agent.kind {
-            Kind::Nova2 => format!("update the agent's package to {last}"),
+            Kind::Nova2 => {
+                format!(
+                    "update the agent's package to {last}, or put novactl in its place (novactl agent install)"
+                )
+            }
             _ => {
                 format!("update to {last} with its own installer.sh; no need to change to 2.x while it works")
             }

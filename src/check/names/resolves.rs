@@ -30,7 +30,7 @@ pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
         Finding::note(format!("{name} is not in /{HOSTS}"))
             .because("sudo says \"unable to resolve host\" and waits for DNS; mail servers start slowly")
             .seen(format!("{}:{}", source.path, source.line), name)
-            .mend(format!("add the line \"127.0.1.1 {name}\" to /{HOSTS}")),
+            .mend(format!("add the line \"127.0.1.1 {name}\" at the end of /{HOSTS}")),
     ])
 }
 

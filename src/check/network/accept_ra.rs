@@ -35,6 +35,8 @@ struct Open {
     path: String,
     line: usize,
     text: String,
+    /// What to write where, and what makes it hold.
+    how: String,
     edits: Vec<Edit>,
 }
 
@@ -54,7 +56,7 @@ fn accepted(target: &Target) -> Result<Judged> {
 }
 
 fn fault(open: Open, advertised: Option<&[Advertised]>) -> Option<Fault> {
-    let Open { interface, path, line, text, edits } = open;
+    let Open { interface, path, line, text, how, edits } = open;
     let seen = match advertised {
         None => None,
         // a name of the files can be that of a definition, not of a link
@@ -71,7 +73,7 @@ fn fault(open: Open, advertised: Option<&[Advertised]>) -> Option<Fault> {
         .because("the server can speak from an address, or by a router, that the host did not assign")
         .seen(format!("{path}:{line}"), text)
         .about(interface)
-        .mend("keep advertisements off the interface: accept-ra: false, IPv6AcceptRA=no, IPV6_AUTOCONF=no, accept_ra 0");
+        .mend(how);
     Some(Fault { finding, edits })
 }
 
@@ -164,6 +166,7 @@ fn of_netplan(scan: &mut Scan, open: &mut Vec<Open>) {
                 path: path.clone(),
                 line,
                 text: raw.trim().to_owned(),
+                how: format!("write \"accept-ra: false\" below {id} in /{path}, then: netplan apply"),
                 edits: edit.map(|text| Edit::Line { path: path.clone(), line, text }).into_iter().collect(),
             });
         }
@@ -215,12 +218,19 @@ fn of_networkd(scan: &mut Scan, open: &mut Vec<Open>) {
         let is_ours = unit.path.starts_with("etc/");
         open.push(Open {
             interface: name.unwrap_or_else(|| unit.path.clone()),
+            how: format!("write IPv6AcceptRA=no below [Network] in /{}, then: networkctl reload", unit.path),
             edits: if is_ours { vec![Edit::Append { path: path.clone(), text: more }] } else { Vec::new() },
             path,
             line,
             text,
         });
     }
+}
+
+/// What has the kernel do it without taking the interface down.
+fn at_once(name: &str) -> String {
+    // with slashes, because a name can have a dot
+    format!("sysctl -w net/ipv6/conf/{name}/accept_ra=0")
 }
 
 /// The network scripts alone: what NetworkManager makes of these files depends on its release.
@@ -250,6 +260,7 @@ fn of_scripts(scan: &mut Scan, open: &mut Vec<Open>) {
             interface: name.to_owned(),
             line: seen.line,
             text: format!("{}={}", seen.name, seen.value),
+            how: format!("write IPV6_AUTOCONF=no into /{path}, then: {}", at_once(name)),
             edits: vec![Edit::Append { path: path.clone(), text: vec!["IPV6_AUTOCONF=no".to_owned()] }],
             path,
         });
@@ -291,6 +302,10 @@ fn of_ifupdown(scan: &mut Scan, open: &mut Vec<Open>) {
                 path: path.clone(),
                 line,
                 text: first.trim().to_owned(),
+                how: format!(
+                    "write \"accept_ra 0\" below \"iface {name} inet6\" in /{path}, then: {}",
+                    at_once(name)
+                ),
                 edits: vec![Edit::Line { path: path.clone(), line, text: lines }],
             });
         }

@@ -99,7 +99,10 @@ fn clutter(dir: &str, idle: &[Backup]) -> Option<Fault> {
         .iter()
         .take(3)
         .fold(finding, |finding, backup| finding.seen(&backup.path, format!("backup of {}", backup.of)));
-    let finding = seen.mend(format!("keep those that are wanted, such as {}, elsewhere", first.path));
+    let finding = seen.mend(format!(
+        "move what is still wanted out of the directory, such as {}; the rest can go",
+        first.path
+    ));
     let edits = idle.iter().map(|backup| Edit::Remove { path: backup.path.clone() }).collect();
     Some(Fault { finding, edits })
 }

@@ -147,7 +147,7 @@ fn fault(target: &Target, entry: &Planned) -> Result<Option<Fault>> {
     let finding = finding
         .seen(&entry.seen.source, &entry.seen.text)
         .about(what)
-        .mend("remove the configuration of the NIC that was detached");
+        .mend(format!("the NIC was detached: take it out of /{path}"));
     Ok(Some(Fault { finding, edits }))
 }
 

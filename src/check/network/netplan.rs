@@ -12,7 +12,7 @@ use anyhow::Result;
 use super::TEMPLATE;
 use super::fault::{Edit, Fault, Judged, edited};
 use super::machine::Machine;
-use crate::check::{Check, Finding};
+use crate::check::{Blocks, Check, Finding};
 use crate::net::Mac;
 use crate::net::configured::{Configuration, Match, Scan};
 use crate::net::netplan;
@@ -24,6 +24,8 @@ pub(super) const VALID: Check = Check {
     id: "netplan-valid",
     about: "netplan accepts its files",
     probe: |target| Ok(valid(&target.root)?.findings()),
+    // it reads every file of the network, and could only say once more that this one cannot be read
+    blocks: &[Blocks::Check("config-for-missing-nic")],
     fix: Some(|target| valid(&target.root)?.plan(target)),
     page: include_str!("../pages/netplan-valid.md"),
     ..TEMPLATE
@@ -92,7 +94,7 @@ fn valid(root: &Root) -> Result<Judged> {
                 "netplan then configures no NIC of any file: the server is unreachable after the next boot",
             )
             .about(path)
-            .mend("correct the file, then let netplan check it")
+            .mend(format!("correct /{path} at the line above, then let netplan check it"))
             .by(&["netplan", "generate"]);
         for wrong in wrong.iter().take(5) {
             finding = finding.seen(format!("{path}:{}", wrong.line), line_of(text, wrong.line));

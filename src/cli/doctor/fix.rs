@@ -47,7 +47,7 @@ pub(super) fn mend(
         plan,
         verify: if ids.is_empty() { &|_| Vec::new() } else { &verify },
         broken: Broken::of(&findings),
-        findings: findings.into_iter().filter(diagnosis::matters).collect(),
+        findings: mending::without_itself(findings.into_iter().filter(diagnosis::matters).collect()),
         interfaces: None,
         revert_after,
         left,

@@ -13,6 +13,7 @@ use crate::check::{self, Check, Finding, Limits, Selection, Status, Strictness, 
 use crate::cli::Global;
 use crate::cli::change::Consent;
 use crate::cli::diagnosis::{self, Diagnosis};
+use crate::cli::mending;
 use crate::cli::trouble;
 use crate::report::{Exit, Format, Report};
 use crate::route;
@@ -150,11 +151,15 @@ impl Guide<'_> {
 
     /// Shows what a check found and asks what to do.
     fn ask_about(&mut self, id: &'static str, findings: &[Finding]) -> anyhow::Result<Choice> {
-        let mut of_check = findings.iter().filter(|f| f.id == id && diagnosis::matters(f));
-        if let Some(finding) = of_check.next() {
+        let of_check: Vec<_> =
+            findings.iter().filter(|f| f.id == id && diagnosis::matters(f)).cloned().collect();
+        // what mends it is the first answer to the question below
+        let of_check = mending::without_itself(of_check);
+        if let Some(finding) = of_check.first() {
             diagnosis::write_finding(&mut self.screen, finding)?;
         }
-        let others: Vec<_> = of_check.map(|f| f.subject.as_deref().unwrap_or(&f.title)).collect();
+        let others: Vec<_> =
+            of_check.iter().skip(1).map(|f| f.subject.as_deref().unwrap_or(&f.title)).collect();
         if !others.is_empty() {
             self.screen.paragraph("  also: ", 8, &others.join(", "))?;
         }

@@ -12,7 +12,7 @@ use super::super::Mac;
 use super::super::assignments::{self, Variable};
 use super::super::configured::Scan;
 use super::super::ifcfg::{RED_HAT, addresses, files, has_red_hat_reader};
-use super::super::intent::{Family, Hop, Intent, Nic, NicIntent, RouteIntent};
+use super::super::intent::{Family, Hop, Intent, Nic, NicIntent, RouteIntent, WRITTEN};
 use super::super::links::Kind;
 use super::reading::{Reach, Reading};
 use super::{Backend, Claim, Strength, file_stem};
@@ -21,9 +21,6 @@ use crate::facts::init::Enabled;
 use crate::plan::FileChange;
 use crate::root::Root;
 use crate::target::Target;
-
-/// What our route files begin with, below what somebody else wrote.
-const MARK: &str = "# as the host assigns it, written by novactl";
 
 /// Numbered routes of a file that are read.
 const NUMBERED_MAX: usize = 256;
@@ -229,7 +226,7 @@ fn text_of(nic: &NicIntent, old: &str, manager: &Manager) -> String {
     let variables = assignments::parse(old);
     let label = nic.label.as_ref().map_or(String::new(), |label| format!(" ({label})"));
     let name = file_stem(&nic.name);
-    let mut text = format!("# {name}{label}: as the host assigns it, written by novactl\n");
+    let mut text = format!("# {name}{label}: {}\n", nic.mark());
     let mut set = |name: &str, value: &str| {
         let _ = writeln!(text, "{name}=\"{value}\"");
     };
@@ -320,12 +317,14 @@ fn routes_of(nic: &NicIntent, family: Family, old: &str) -> String {
         // the old form, ADDRESS0=…, is the agent's; a default route is the host's to say
         line.contains('=') || to == "default" || wanted.iter().any(|route| route.to.to_string() == to)
     };
-    let others = old.lines().take_while(|line| *line != MARK).filter(|line| !line.trim().is_empty());
+    // our routes are below what somebody else wrote
+    let is_mark = |line: &str| line.starts_with("# as ") && line.ends_with(WRITTEN);
+    let others = old.lines().take_while(|line| !is_mark(line)).filter(|line| !line.trim().is_empty());
     let mut text: String = others.filter(|line| !is_ours(line)).map(|line| format!("{line}\n")).collect();
     if wanted.is_empty() {
         return text;
     }
-    let _ = writeln!(text, "{MARK}");
+    let _ = writeln!(text, "# {}", nic.mark());
     for route in wanted {
         let to = if route.to.prefix_len() == 0 { "default".to_owned() } else { route.to.to_string() };
         let via = route.hop.map_or(String::new(), |hop| format!(" via {}", hop.via));

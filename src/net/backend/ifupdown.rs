@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 
 use super::super::configured::Scan;
 use super::super::eni;
-use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent};
+use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent, WRITTEN};
 use super::reading::{Reach, Reading};
 use super::{Backend, Claim, Strength, far_hops, file_stem, resolv};
 use crate::exec::Cmd;
@@ -20,9 +20,6 @@ use crate::facts::init::Enabled;
 use crate::plan::FileChange;
 use crate::root::Root;
 use crate::target::Target;
-
-/// How the comment above our stanzas ends.
-const MARK: &str = "as the host assigns it, written by novactl";
 
 /// ifupdown.
 pub(super) struct Ifupdown;
@@ -205,7 +202,7 @@ fn cut(text: &str, intent: &Intent, kept: &mut [Vec<String>]) -> String {
         let words = piece.words();
         if words.is_empty() {
             let is_mark =
-                piece.raw[0].trim_start().starts_with('#') && piece.raw[0].trim_end().ends_with(MARK);
+                piece.raw[0].trim_start().starts_with('#') && piece.raw[0].trim_end().ends_with(WRITTEN);
             is_cut |= is_mark;
             waiting.extend(piece.raw.iter().filter(|_| !is_mark));
             continue;
@@ -259,7 +256,7 @@ fn is_kept(words: &[&str]) -> bool {
 fn stanzas(nic: &NicIntent, kept: &[String]) -> String {
     let name = &file_stem(&nic.name);
     let label = nic.label.as_ref().map_or(String::new(), |label| format!(" ({label})"));
-    let mut text = format!("# {name}{label}: {MARK}\nauto {name}\n");
+    let mut text = format!("# {name}{label}: {}\nauto {name}\n", nic.mark());
     let mut once: Vec<String> = kept.to_vec();
     if !nic.dns.is_empty() {
         let dns: Vec<String> = nic.dns.iter().map(ToString::to_string).collect();

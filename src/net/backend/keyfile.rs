@@ -200,7 +200,7 @@ fn written(nic: &NicIntent, kept: &Kept) -> FileChange {
 fn text_of(nic: &NicIntent, kept: &Kept) -> String {
     let label = nic.label.as_deref().unwrap_or("a network without a name");
     let mut lines = vec![
-        format!("# {label}: as the host assigns it, written by novactl"),
+        format!("# {label}: {}", nic.mark()),
         "[connection]".to_owned(),
         format!("id={}", id_of(nic)),
         format!("uuid={}", kept.uuid),

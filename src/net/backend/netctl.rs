@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::super::intent::{Family, Hop, Intent, Nic, NicIntent, RouteIntent};
 use super::reading::{Reach, Reading};
-use super::settings::{MARK, Settings, Value};
+use super::settings::{Settings, Value};
 use super::{Backend, Claim, Strength, file_stem};
 use crate::exec::Cmd;
 use crate::plan::FileChange;
@@ -228,7 +228,8 @@ fn enabled(
 fn text_of(nic: &NicIntent, old: Option<&Settings>) -> String {
     let name = file_stem(&nic.name);
     let label = nic.label.as_ref().map_or(String::new(), |label| format!(" ({label})"));
-    let mut settings = old.cloned().unwrap_or_else(|| Settings::of(&format!("# {name}{label}: {MARK}\n")));
+    let mut settings =
+        old.cloned().unwrap_or_else(|| Settings::of(&format!("# {name}{label}: {}\n", nic.mark())));
     let text = |key: &str, value: &str| (key.to_owned(), Value::text(value));
     let list = |key: &str, words: Vec<String>| (key.to_owned(), Value::Array(words));
     let mut wanted = vec![text("Interface", &name), text("Connection", "ethernet")];

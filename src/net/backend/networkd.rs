@@ -185,7 +185,7 @@ impl Kept {
 fn text_of(nic: &NicIntent, kept: &Kept) -> String {
     let label = nic.label.as_deref().unwrap_or("a network without a name");
     let mut lines = vec![
-        format!("# {label}: as the host assigns it, written by novactl"),
+        format!("# {label}: {}", nic.mark()),
         "[Match]".to_owned(),
         format!("MACAddress={}", nic.mac),
         // a bridge, a bond or a VLAN with the NIC's address has a type of its own

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::super::host::Giver;
 use super::super::intent::{Hop, Nic, NicIntent, RouteIntent};
 
 /// The most of each kind that are kept: a hostile file can have millions.
@@ -103,6 +104,7 @@ impl Reading {
             defaults.iter().find(|route| route.to.addr().is_ipv4() == is_four).and_then(|route| route.hop)
         };
         NicIntent {
+            giver: Giver::default(),
             name: nic.name.clone(),
             mac: nic.mac,
             label: None,

@@ -10,8 +10,7 @@ use std::collections::BTreeSet;
 
 use shell::{Assignment, Piece};
 
-/// How the comment above what we append ends. Whatever stands open above such a line is closed.
-pub(crate) const MARK: &str = "as the host assigns it, written by novactl";
+use crate::net::intent::WRITTEN;
 
 /// A parsed file.
 #[derive(Debug, Clone)]
@@ -162,7 +161,7 @@ impl Settings {
         if shell::is_open_after(&all) {
             // what stands open above would have the new assignments taken for its own at the next look
             self.pieces.push(Piece {
-                before: format!("# below: {MARK}\n"),
+                before: format!("# below: {WRITTEN}\n"),
                 assignment: None,
                 after: String::new(),
             });

@@ -13,9 +13,9 @@ use anyhow::Result;
 
 use super::super::configured::Scan;
 use super::super::ifcfg::{SUSE, files, has_suse_reader};
-use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent};
+use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent, WRITTEN};
 use super::reading::{Reach, Reading};
-use super::settings::{MARK, Settings, Value};
+use super::settings::{Settings, Value};
 use super::{Backend, Claim, Strength, file_stem, resolv};
 use crate::exec::Cmd;
 use crate::facts::init::Enabled;
@@ -170,7 +170,7 @@ fn text_of(nic: &NicIntent, old: &str) -> String {
         return text;
     }
     let label = nic.label.as_ref().map_or(String::new(), |label| format!(" ({label})"));
-    format!("# {}{label}: {MARK}\n{text}", file_stem(&nic.name))
+    format!("# {}{label}: {}\n{text}", file_stem(&nic.name), nic.mark())
 }
 
 fn is_own(name: &str) -> bool {
@@ -230,7 +230,8 @@ fn routes_of(nic: &NicIntent, old: &str) -> String {
             route.to == "default" || wanted.iter().any(|wanted| Some(wanted.to) == to)
         })
     };
-    let others = old.lines().take_while(|line| *line != format!("# {MARK}"));
+    let is_mark = |line: &str| line.starts_with("# as ") && line.ends_with(WRITTEN);
+    let others = old.lines().take_while(|line| !is_mark(line));
     let mut text: String = others
         .filter(|line| !line.trim().is_empty() && !is_ours(line))
         .map(|line| format!("{line}\n"))
@@ -239,7 +240,7 @@ fn routes_of(nic: &NicIntent, old: &str) -> String {
         return text;
     }
     let name = file_stem(&nic.name);
-    let _ = writeln!(text, "# {MARK}");
+    let _ = writeln!(text, "# {}", nic.mark());
     for via in super::far_hops(nic) {
         let _ = writeln!(text, "{via} - - {name}");
     }

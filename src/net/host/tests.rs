@@ -22,6 +22,7 @@ fn a_record_of_today_is_read_whole() {
         "routes": [{"route": "10.208.0.1", "netmask": "255.240.0.0", "gateway": "10.208.224.1"},
                    {"route": "2001:db8:40::", "netmask": "ffff:ffff:ffff::", "gateway": null}]}"#);
     let want = HostNic {
+        giver: Giver::Host,
         key: "BC764E207572".to_owned(),
         mac: "bc:76:4e:20:75:72".parse().ok(),
         label: Some("public".to_owned()),

@@ -1,7 +1,7 @@
 //! How a shell reads a file of assignments: which parts of it are assignments, their values, and what stands in a
 //! function, a condition or a loop. Nothing is lost: the parts together are the text.
 
-use super::MARK;
+use crate::net::intent::WRITTEN;
 
 /// A part of the file: an assignment with what leads to it and what follows on its line, or other text.
 #[derive(Debug, Clone)]
@@ -206,7 +206,8 @@ pub(super) fn command_end(text: &str) -> usize {
 fn depth_after(command: &str, depth: usize) -> usize {
     let line = command.trim();
     if line.starts_with('#') {
-        return if line.ends_with(MARK) { 0 } else { depth };
+        // whatever stands open above such a line is closed
+        return if line.ends_with(WRITTEN) { 0 } else { depth };
     }
     let words = line.split(|c: char| c.is_whitespace() || c == ';').take_while(|word| !word.starts_with('#'));
     words.fold(depth, |depth, word| match word {
