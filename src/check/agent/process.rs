@@ -180,10 +180,11 @@ fn telling(journal: &str) -> Vec<&str> {
         "can't open file",
     ];
     let lines: Vec<&str> = journal.lines().filter(|line| !line.trim().is_empty()).collect();
-    let tells = |line: &&str| WORDS.iter().any(|word| line.contains(word));
-    let mut found: Vec<&str> = lines.iter().rev().copied().filter(tells).take(QUOTES).collect();
-    found.reverse();
-    found.sort_by_key(|line| line.contains(" systemd[1]: "));
+    let telling = lines.iter().copied().filter(|line| WORDS.iter().any(|word| line.contains(word)));
+    let (managers, own): (Vec<&str>, Vec<&str>) = telling.partition(|line| line.contains(" systemd[1]: "));
+    // of a loop every turn says the same
+    let mut found = own[own.len().saturating_sub(QUOTES - 1)..].to_vec();
+    found.extend(managers.last());
     if found.is_empty() { lines.last().copied().into_iter().collect() } else { found }
 }
 
