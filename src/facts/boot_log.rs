@@ -62,8 +62,9 @@ fn in_text(path: &str, text: &str, unit: &str) -> Vec<Said> {
         .collect()
 }
 
-/// Returns the last `count` lines that tell the reason of a failure, the program's own before systemd's.
-pub fn telling<'l>(lines: impl DoubleEndedIterator<Item = &'l str>, count: usize) -> Vec<&'l str> {
+/// Returns at most `count` lines that tell the reason of a failure: the last ones of the program's own, then systemd's
+/// last one.
+pub fn telling<'l>(lines: impl Iterator<Item = &'l str>, count: usize) -> Vec<&'l str> {
     const WORDS: [&str; 9] = [
         "Error",
         "error",
@@ -75,10 +76,12 @@ pub fn telling<'l>(lines: impl DoubleEndedIterator<Item = &'l str>, count: usize
         "Read-only",
         "can't open file",
     ];
-    let tells = |line: &&str| WORDS.iter().any(|word| line.contains(word));
-    let mut found: Vec<&str> = lines.rev().filter(tells).take(count).collect();
-    found.reverse();
-    found.sort_by_key(|line| line.contains(" systemd[1]: ") || line.contains(" systemd: "));
+    let is_systemds = |line: &&str| line.contains(" systemd[1]: ") || line.contains(" systemd: ");
+    let telling = lines.filter(|line| WORDS.iter().any(|word| line.contains(word)));
+    let (systemds, own): (Vec<&str>, Vec<&str>) = telling.partition(is_systemds);
+    // of a loop every turn says the same
+    let mut found = own[own.len().saturating_sub(count.saturating_sub(1))..].to_vec();
+    found.extend(systemds.last());
     found
 }
 
@@ -103,17 +106,15 @@ mod tests {
 
     #[test]
     fn the_last_lines_that_tell_a_reason_are_chosen() {
-        let text = "Starting Nova Agent...\nTraceback (most recent call last):\n\
-            ModuleNotFoundError: No module named 'cryptography'\n\
-            nova-agent.service: Main process exited, code=exited, status=1/FAILURE\nStopped.\n";
-        assert_eq!(
-            telling(text.lines(), 2),
-            [
-                "ModuleNotFoundError: No module named 'cryptography'",
-                "nova-agent.service: Main process exited, code=exited, status=1/FAILURE"
-            ]
-        );
-        assert_eq!(telling(text.lines(), 1).len(), 1);
+        let turn = "h systemd[1]: Starting Nova Agent...\nh python3[7]: Traceback (most recent call last):\n\
+            h python3[7]: ModuleNotFoundError: No module named 'cryptography'\n\
+            h systemd[1]: nova-agent.service: Main process exited, code=exited, status=1/FAILURE\n\
+            h systemd[1]: Stopped.\n";
+        let text = format!("h python3[5]: OSError: [Errno 2] of an earlier turn\n{turn}{turn}");
+        let own = "h python3[7]: ModuleNotFoundError: No module named 'cryptography'";
+        let systemds = "h systemd[1]: nova-agent.service: Main process exited, code=exited, status=1/FAILURE";
+        assert_eq!(telling(text.lines(), 3), [own, own, systemds]);
+        assert_eq!(telling(text.lines(), 2), [own, systemds]);
         assert_eq!(telling("Starting\nStarted\n".lines(), 2), Vec::<&str>::new());
     }
 }

@@ -3,7 +3,8 @@
 
 Makes /local/domain/ID as xl does, introduces the domain to the daemon with a ring in the file DIR/ring-ID, and
 serves DIR/domu-ID.sock: whoever talks there has the rights, the quotas and the relative paths of that guest, as if
-through the kernel's /dev/xen/xenbus. Clients share the one ring, so request ids and watch tokens are rewritten.
+through the kernel's /dev/xen/xenbus. Clients share the one ring, so request ids and watch tokens are rewritten; the
+watches of a client that goes are taken away, as the kernel does when its device is closed.
 """
 import itertools
 import mmap
@@ -140,6 +141,7 @@ class Server:
         self.lock = threading.Lock()
         self.clients = {}
         self.pending = {}
+        self.watches = {}
         self.numbers = itertools.count(1)
 
     def answer_for_ever(self):
@@ -167,6 +169,8 @@ class Server:
             number = next(self.numbers)
             self.pending[number] = client, request
             if kind in (WATCH, UNWATCH):
+                watches = self.watches.setdefault(client, set())
+                (watches.add if kind == WATCH else watches.discard)(payload)
                 path, token = payload.split(b"\0")[:2]
                 payload = path + b"\0" + b"%d:" % client + token + b"\0"
             self.ring.send(HEADER.pack(kind, number, transaction, len(payload)) + payload)
@@ -190,6 +194,9 @@ class Server:
         finally:
             del self.clients[client]
             connection.close()
+            for watch in self.watches.pop(client, set()).copy():
+                self.forward(client, (UNWATCH, 0, 0, len(watch)), watch)
+            self.watches.pop(client, None)
 
 
 def main():
