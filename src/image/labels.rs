@@ -34,7 +34,8 @@ pub fn label(target: &Target, mut plan: Plan) -> Result<Plan> {
     let mut is_one_without = false;
     for change in &mut plan.files {
         let FileChange::Write { path, body, mode, secret } = &*change else { continue };
-        if target.root.lstat_opt(path)?.is_some() {
+        // the one that asks for labels goes before anything reads its own
+        if path == AUTORELABEL || target.root.lstat_opt(path)?.is_some() {
             continue;
         }
         let said = match &mut policy {
@@ -60,7 +61,7 @@ pub fn label(target: &Target, mut plan: Plan) -> Result<Plan> {
         });
         *change = FileChange::Restore { path: path.clone(), node, secret: *secret };
     }
-    if is_one_without {
+    if is_one_without && plan.files.iter().all(|change| change.path() != AUTORELABEL) {
         plan.files.push(FileChange::write(AUTORELABEL, ""));
     }
     Ok(plan)
