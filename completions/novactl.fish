@@ -37,7 +37,7 @@ complete -c novactl -n "__fish_novactl_needs_command" -l color -d 'When to use c
 always\t'Also into files and pipes'
 never\t'Never'"
 complete -c novactl -n "__fish_novactl_needs_command" -s v -l verbose -d 'Say more; twice: what is read and run as well'
-complete -c novactl -n "__fish_novactl_needs_command" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_needs_command" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
 complete -c novactl -n "__fish_novactl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_needs_command" -s V -l version -d 'Print version'
 complete -c novactl -n "__fish_novactl_needs_command" -f -a "doctor" -d 'Find what is wrong, say what mends it and which recovery route applies'
@@ -83,7 +83,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l guide -d 'Ask
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -l dry-run -d 'Show what would change and change nothing'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s y -l yes -d 'Do not ask'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s v -l verbose -d 'Say more; twice: what is read and run as well'
-complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
@@ -99,7 +99,7 @@ always\t'Also into files and pipes'
 never\t'Never'"
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -l strict -d 'Count warnings as problems (exit code 1)'
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -s v -l verbose -d 'Say more; twice: what is read and run as well'
-complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand check-xentools" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
@@ -114,7 +114,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -l color -d
 always\t'Also into files and pipes'
 never\t'Never'"
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -s v -l verbose -d 'Say more; twice: what is read and run as well'
-complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand scan-ifaces" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l from -d 'Take the network from a config drive or a JSON file instead of XenStore' -r
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l address -d 'Set an address by hand; repeat it for more' -r
@@ -146,7 +146,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l force 
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l dry-run -d 'Show what would change and change nothing'
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s y -l yes -d 'Do not ask'
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s v -l verbose -d 'Say more; twice: what is read and run as well'
-complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l metadata -d 'Check the image\'s properties: JSON of the image API; - reads stdin' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l only -d 'Only these checks and steps' -r
@@ -170,7 +170,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l list-steps
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -l dry-run -d 'Show what would change and change nothing'
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -s y -l yes -d 'Do not ask'
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -s v -l verbose -d 'Say more; twice: what is read and run as well'
-complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand fix-image" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
@@ -190,7 +190,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l unlock 
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -l dry-run -d 'Show what would change and change nothing'
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -s y -l yes -d 'Do not ask'
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -s v -l verbose -d 'Say more; twice: what is read and run as well'
-complete -c novactl -n "__fish_novactl_using_subcommand set-password" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand set-password" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand set-password" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
@@ -205,7 +205,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand explain" -l color -d 'Wh
 always\t'Also into files and pipes'
 never\t'Never'"
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -s v -l verbose -d 'Say more; twice: what is read and run as well'
-complete -c novactl -n "__fish_novactl_using_subcommand explain" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand explain" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
@@ -220,7 +220,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_se
 always\t'Also into files and pipes'
 never\t'Never'"
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -s v -l verbose -d 'Say more; twice: what is read and run as well'
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -f -a "run" -d 'Listen on XenStore and execute the host\'s commands'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec install uninstall help" -f -a "exec" -d 'Carry out one command here and now, and print the answer'
@@ -241,7 +241,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 always\t'Also into files and pipes'
 never\t'Never'"
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -s v -l verbose -d 'Say more; twice: what is read and run as well'
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
@@ -257,7 +257,7 @@ always\t'Also into files and pipes'
 never\t'Never'"
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -s y -l yes -d 'Do not ask'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -s v -l verbose -d 'Say more; twice: what is read and run as well'
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
@@ -274,7 +274,7 @@ never\t'Never'"
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l dry-run -d 'Show what would change and change nothing'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -s y -l yes -d 'Do not ask'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -s v -l verbose -d 'Say more; twice: what is read and run as well'
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
@@ -292,7 +292,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -l dry-run -d 'Show what would change and change nothing'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -s y -l yes -d 'Do not ask'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -s v -l verbose -d 'Say more; twice: what is read and run as well'
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from uninstall" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from help" -f -a "run" -d 'Listen on XenStore and execute the host\'s commands'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from help" -f -a "exec" -d 'Carry out one command here and now, and print the answer'
@@ -319,7 +319,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand undo" -l forget -d 'Remo
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l dry-run -d 'Show what would change and change nothing'
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -s y -l yes -d 'Do not ask'
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -s v -l verbose -d 'Say more; twice: what is read and run as well'
-complete -c novactl -n "__fish_novactl_using_subcommand undo" -s q -l quiet -d 'Say only the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand undo" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "doctor" -d 'Find what is wrong, say what mends it and which recovery route applies'
 complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_seen_subcommand_from doctor check-xentools scan-ifaces reset-network fix-image set-password explain agent undo help" -f -a "check-xentools" -d 'Check the XenServer Tools, link by link from the hypervisor to the host'

@@ -384,7 +384,15 @@ pub fn unknown(error: &anyhow::Error) -> ExitCode {
 /// Says on the standard error why a command could not be done and what to type next.
 #[expect(clippy::print_stderr, reason = "the one place that writes to it")]
 pub fn error(error: &anyhow::Error, hint: Option<&str>) {
-    eprintln!("error: {}", visible(&format!("{error:#}")));
+    let text = format!("{error:#}");
+    if io::stderr().is_terminal() {
+        // a console breaks lines within words
+        let mut ui = Ui::stderr(Color::Never);
+        let _ = ui.paragraph("error: ", 7, &text);
+        let _ = hint.map_or(Ok(()), |hint| ui.paragraph("hint: ", 6, hint)).and_then(|()| ui.flush());
+        return;
+    }
+    eprintln!("error: {}", visible(&text));
     if let Some(hint) = hint {
         eprintln!("hint: {}", visible(hint));
     }

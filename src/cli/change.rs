@@ -397,6 +397,12 @@ impl Report for ChangeReport {
             Outcome::NothingToDo if !self.left.is_empty() => {
                 (Status::Warn, "NOTHING TO DO", "what is wrong has to be mended by hand".to_owned())
             }
+            // a warning above and "all is well" below would be two answers
+            Outcome::NothingToDo if self.findings.iter().any(|f| f.status >= Status::Warn) => (
+                Status::Note,
+                "NOTHING TO DO",
+                "what is listed above is not changed by this command".to_owned(),
+            ),
             Outcome::NothingToDo => (Status::Ok, "NOTHING TO DO", "everything is as it should be".to_owned()),
             Outcome::Pending => (Status::Note, "PENDING", "nothing was changed (--dry-run)".to_owned()),
             Outcome::Declined => (Status::Note, "DECLINED", "nothing was changed".to_owned()),

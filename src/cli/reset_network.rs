@@ -170,6 +170,7 @@ fn by_hand(
     gateways: &[IpAddr],
     dns: &[IpAddr],
 ) -> anyhow::Result<HostNetwork> {
+    let addresses = addresses.iter().map(|text| written(text)).collect::<anyhow::Result<Vec<_>>>()?;
     let links = if target.is_live() {
         links::live(&target.root)?
     } else {
@@ -181,12 +182,7 @@ fn by_hand(
         return Err(Trouble::new(text, hint, Exit::CannotJudge).into());
     }
     let mut network = HostNetwork::default();
-    for text in addresses {
-        let parsed = text.split_once('=').and_then(|(nic, net)| Some((nic, net.parse::<IpNet>().ok()?)));
-        let Some((name, net)) = parsed else {
-            let text = format!("{text:?} is not NIC=ADDRESS/LENGTH");
-            return Err(Trouble::new(text, "for example --address eth0=203.0.113.7/24", Exit::Usage).into());
-        };
+    for (name, net) in addresses {
         let mac = links.iter().find(|link| link.name == name).and_then(links::Link::host_mac);
         let Some(mac) = mac else {
             let names: Vec<_> = links.iter().filter(|l| l.kind.is_nic()).map(|l| l.name.as_str()).collect();
@@ -212,6 +208,15 @@ fn by_hand(
         first.dns.extend_from_slice(dns);
     }
     Ok(network)
+}
+
+/// Parses an address as it is written on the command line: the mistake is said before anything is looked at.
+fn written(text: &str) -> anyhow::Result<(&str, IpNet)> {
+    let parsed = text.split_once('=').and_then(|(nic, net)| Some((nic, net.parse::<IpNet>().ok()?)));
+    parsed.ok_or_else(|| {
+        let text = format!("{text:?} is not NIC=ADDRESS/LENGTH");
+        Trouble::new(text, "for example --address eth0=203.0.113.7/24", Exit::Usage).into()
+    })
 }
 
 fn of_the_store(target: &Target) -> anyhow::Result<(HostNetwork, Option<String>)> {
