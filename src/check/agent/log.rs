@@ -204,8 +204,7 @@ fn crashed(log: &Log, runs: &[Run<'_>], process: Process, reasons: &[Evidence]) 
             return Some(mended(
                 finding,
                 format!(
-                    "answer the request and take it away on the running server (novactl doctor --fix --only \
-                     requests-answered, or xenstore-rm data/host/{id}), then start the agent"
+                    "on the running server, take the request away (xenstore-rm data/host/{id}), then start the agent"
                 ),
                 Vec::new(),
             ));
