@@ -8,6 +8,8 @@
     reason = "a test fails by panicking, drives programs and prints what it measured"
 )]
 
+#[path = "lab/container.rs"]
+mod container;
 #[path = "agent/host.rs"]
 mod host;
 #[path = "lab/identity.rs"]
@@ -15,11 +17,12 @@ mod identity;
 mod lab;
 
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
+use container::{Container, debian};
 use host::Host;
 use rustix::fs::FlockOperation;
 
@@ -40,53 +43,8 @@ const BROKEN: [(&str, u32, &str); 3] = [
 ];
 const OLD_UNIT: &str = "python3-nova-agent.service";
 
-/// A copy of the Debian tree; `None` where there is none.
-fn debian() -> Option<(tempfile::TempDir, PathBuf)> {
-    for program in ["mmdebstrap", "systemd-nspawn", "nsenter"] {
-        if Command::new(program).arg("--version").output().is_err() {
-            return lab::skipped(&format!("no {program}"));
-        }
-    }
-    let made = Command::new(lab::scripts().join("debian-tree.sh")).output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let tree = PathBuf::from(String::from_utf8(made.stdout).unwrap().trim_end());
-    // beside it: /tmp may be small
-    let dir = tempfile::tempdir_in(tree.parent().unwrap()).unwrap();
-    let copy = dir.path().join("tree");
-    assert!(Command::new("cp").arg("-a").arg(&tree).arg(&copy).status().unwrap().success());
-    Some((dir, copy))
-}
-
-/// A booted container.
-struct Container {
-    state: tempfile::TempDir,
-}
-
+/// What is asked of the agent's service.
 impl Container {
-    /// Boots a tree; its store is a socket outside.
-    fn boot(tree: &Path, store: &Path) -> Self {
-        let container = Self { state: tempfile::tempdir().unwrap() };
-        let bind = format!("--bind={}:/run/xenstored/socket", store.display());
-        let mut boot = Command::new(lab::scripts().join("nspawn.sh"));
-        // not piped: what stays running would keep the pipe open
-        let status = boot.arg("boot").arg(tree).arg(container.state.path()).arg(bind).status().unwrap();
-        assert!(status.success(), "{}", container.console());
-        container
-    }
-
-    fn console(&self) -> String {
-        std::fs::read_to_string(self.state.path().join("console")).unwrap_or_default()
-    }
-
-    fn run(&self, argv: &[&str]) -> Output {
-        let mut exec = Command::new(lab::scripts().join("nspawn.sh"));
-        exec.arg("exec").arg(self.state.path()).args(argv).output().unwrap()
-    }
-
-    fn text(&self, argv: &[&str]) -> String {
-        String::from_utf8_lossy(&self.run(argv).stdout).trim().to_owned()
-    }
-
     /// Returns a property of the agent's unit.
     fn show(&self, property: &str) -> String {
         self.text(&["systemctl", "show", "--value", "-p", property, "novactl-agent.service"])
@@ -110,12 +68,6 @@ impl Container {
     }
 }
 
-impl Drop for Container {
-    fn drop(&mut self) {
-        let _ = Command::new(lab::scripts().join("nspawn.sh")).arg("stop").arg(self.state.path()).status();
-    }
-}
-
 fn put(root: &Path, path: &str, mode: u32, text: &str) {
     let path = root.join(path);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -135,7 +87,7 @@ fn under_systemd_a_broken_agent_is_replaced_served_and_had_back() {
     symlink(format!("/usr/lib/systemd/system/{OLD_UNIT}"), wants.join(OLD_UNIT)).unwrap();
     std::fs::copy(lab::static_novactl(), tree.join("root/novactl")).unwrap();
 
-    let container = Container::boot(&tree, &host.socket);
+    let container = Container::boot(&tree, &host.socket, &[]);
     assert_eq!(container.text(&["systemctl", "is-failed", OLD_UNIT]), "failed");
     let before = identity::of(&tree, &["etc", "usr", "root"]);
     let installed = container.run(&["/root/novactl", "agent", "install", "--yes"]);
