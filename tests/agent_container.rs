@@ -16,31 +16,13 @@ mod host;
 mod identity;
 mod lab;
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
 use base64::Engine;
-use container::{Container, LIMIT, OLD_UNIT, put};
+use container::{Container, LIMIT, OLD_UNIT, debian, put};
 use host::Host;
 use rustix::fs::FlockOperation;
-
-/// A copy of the Debian tree; `None` where there is none.
-fn debian() -> Option<(tempfile::TempDir, PathBuf)> {
-    for program in ["mmdebstrap", "systemd-nspawn", "nsenter"] {
-        if Command::new(program).arg("--version").output().is_err() {
-            return lab::skipped(&format!("no {program}"));
-        }
-    }
-    let made = Command::new(lab::scripts().join("debian-tree.sh")).output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let tree = PathBuf::from(String::from_utf8(made.stdout).unwrap().trim_end());
-    // beside it: /tmp may be small
-    let dir = tempfile::tempdir_in(tree.parent().unwrap()).unwrap();
-    let copy = dir.path().join("tree");
-    assert!(Command::new("cp").arg("-a").arg(&tree).arg(&copy).status().unwrap().success());
-    Some((dir, copy))
-}
 
 #[test]
 fn under_systemd_a_broken_agent_is_replaced_served_and_had_back() {

@@ -18,6 +18,20 @@ use serde_json::{Value, json};
 /// What runs in the guest; what it shows comes back (tests/lab/xen/show).
 const GUEST: &str = r#"
 . /root/show
+# No agent yet: what dom0 asks stays.
+until [ -n "$(xenstore-list data/host 2>/dev/null)" ]; do sleep .5; done
+show stuck /novactl doctor --format json --only requests-answered
+xenstore-rm data/host/$(xenstore-list data/host)
+show removed /novactl doctor --format json --only requests-answered
+# A clock of its own, as every guest has, set to a time before everything that was written here.
+mkdir -p /var/log
+echo >/var/log/messages
+show clock-right /novactl doctor --format json --only clock
+now=$(date +%s)
+date -s @1000000000
+show clock-wrong /novactl doctor --format json --only clock
+date -s @$now
+show clock-set /novactl doctor --format json --only clock
 # An agent: answers what it is asked.
 agent() {
   while sleep .5; do
@@ -37,13 +51,31 @@ show check-xentools /novactl check-xentools --format json
 show scan-ifaces /novactl scan-ifaces --format json
 "#;
 
+/// What dom0 does meanwhile.
+const HOST: &str = r#"
+xenstore-write $home/data/host/11111111-1111-4111-8111-111111111111 '{"name": "version", "value": "agent"}'
+"#;
+
 #[test]
 fn in_a_real_guest_the_client_and_the_commands_tell_the_truth() {
     let Some(guest) = Guest::new() else { return };
     guest.put(&std::env::current_exe().unwrap(), "xen_guest");
-    let shown = guest.boot(GUEST, None);
+    let shown = guest.boot(GUEST, Some(HOST));
     let client = &shown["client"];
     assert!(client.stdout.contains("test result: ok. 1 passed"), "{client:#?}");
+
+    for (name, id, status, title) in [
+        ("stuck", "requests-answered", "fail", "a version request waits, and no agent runs"),
+        ("removed", "requests-answered", "ok", "no request waits"),
+        ("clock-right", "clock", "ok", "no file here is newer than the clock"),
+        ("clock-wrong", "clock", "warn", "the clock is "),
+        ("clock-set", "clock", "ok", "no file here is newer than the clock"),
+    ] {
+        let findings = shown[name].json()["findings"].clone();
+        let found = finding(&findings, id);
+        assert_eq!(found["status"], status, "{name}: {findings:#}");
+        assert!(found["title"].as_str().unwrap().starts_with(title), "{name}: {findings:#}");
+    }
 
     let version = &shown["version"];
     let number = format!("novactl {}\n", env!("CARGO_PKG_VERSION"));

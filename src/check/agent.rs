@@ -70,7 +70,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "agent-answers",
         about: "the running agent answers the host",
-        needs: Needs { privilege: true, ..Needs::LIVE_XENSTORE },
+        needs: Needs { privilege: true, wait: ANSWER_LIMIT, ..Needs::LIVE_XENSTORE },
         probe: answers::answers,
         page: include_str!("pages/agent-answers.md"),
         ..FILES

@@ -9,7 +9,7 @@
 )]
 
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,23 @@ pub const BROKEN: [(&str, u32, &str); 3] = [
     ),
 ];
 pub const OLD_UNIT: &str = "python3-nova-agent.service";
+
+/// Returns a copy of the Debian tree; `None`, and the reason printed, where there is none.
+pub fn debian() -> Option<(tempfile::TempDir, PathBuf)> {
+    for program in ["mmdebstrap", "systemd-nspawn", "nsenter"] {
+        if Command::new(program).arg("--version").output().is_err() {
+            return lab::skipped(&format!("no {program}"));
+        }
+    }
+    let made = Command::new(lab::scripts().join("debian-tree.sh")).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let tree = PathBuf::from(String::from_utf8(made.stdout).unwrap().trim_end());
+    // beside it: /tmp may be small
+    let dir = tempfile::tempdir_in(tree.parent().unwrap()).unwrap();
+    let copy = dir.path().join("tree");
+    assert!(Command::new("cp").arg("-a").arg(&tree).arg(&copy).status().unwrap().success());
+    Some((dir, copy))
+}
 
 /// A booted container.
 pub struct Container {

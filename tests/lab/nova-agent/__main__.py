@@ -1,0 +1,3 @@
+import novaagent.novaagent
+
+novaagent.novaagent.main()

@@ -1,0 +1,1 @@
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
