@@ -18,9 +18,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::facts::agents::NOVACTL_PROGRAM;
 use crate::facts::hypervisor::Hypervisor;
 use crate::root::Root;
-use crate::{secret, xenstore};
+use crate::{exec, secret, xenstore};
 
 pub use executor::Executor;
 use lock::Lock;
@@ -67,7 +68,14 @@ fn pass(place: &Place, service: &mut Service, notify: &Notify) -> Result<(), xen
     if !service.is_open() {
         service.open(place)?;
     }
-    service.serve_all(notify)
+    service.serve_all(notify)?;
+    if service.hands_over() {
+        tracing::info!("going on as the new release");
+        // the lock and the connection end with this program; what did not start leaves it as it is
+        let error = exec::become_program(&format!("/{NOVACTL_PROGRAM}"));
+        tracing::error!("{error:#}; this release goes on");
+    }
+    Ok(())
 }
 
 /// A store that cannot be reached: said once, then tried again with growing pauses.

@@ -13,7 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal};
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
@@ -29,6 +30,9 @@ pub struct Cmd {
     /// The last argument of a program that takes a secret in no other way. It is not kept with the rest.
     #[serde(skip)]
     hidden: Option<Secret>,
+    /// The largest file that it may write, in bytes.
+    #[serde(skip)]
+    file_max: Option<u64>,
 }
 
 /// What a program left behind.
@@ -49,6 +53,7 @@ impl Cmd {
             argv: argv.iter().map(ToString::to_string).collect(),
             limit: Duration::from_secs(1),
             hidden: None,
+            file_max: None,
         }
     }
 
@@ -67,6 +72,11 @@ impl Cmd {
     /// Sets the time limit.
     pub fn within(self, limit: Duration) -> Self {
         Self { limit, ..self }
+    }
+
+    /// Limits the files that the program writes; the kernel ends it with `SIGXFSZ` when one grows beyond.
+    pub fn writing_at_most(self, bytes: u64) -> Self {
+        Self { file_max: Some(bytes), ..self }
     }
 
     /// Returns the program and its arguments.
@@ -96,6 +106,17 @@ impl Cmd {
         let stdout = capture(child.stdout.take());
         let stderr = capture(child.stderr.take());
         let group = Pid::from_child(&child);
+        if let Some(bytes) = self.file_max {
+            let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+            match rustix::process::prlimit(Some(group), Resource::Fsize, limit) {
+                // it ended already
+                Ok(_) | Err(Errno::SRCH) => {}
+                Err(error) => {
+                    let _ = rustix::process::kill_process_group(group, Signal::KILL);
+                    return Err(error).with_context(|| format!("limiting {line}"));
+                }
+            }
+        }
         let (ended, end) = mpsc::channel();
         thread::spawn(move || ended.send(child.wait()));
         let status = match end.recv_timeout(self.limit) {
@@ -129,6 +150,14 @@ pub fn start_detached(argv: &[&str]) -> Result<()> {
         .spawn()
         .with_context(|| format!("starting {}", argv.join(" ")))?;
     Ok(())
+}
+
+/// Executes a program of the running system in the place of this one, with the same arguments and as the same process.
+/// Returns only when that is not possible, with the reason.
+pub fn become_program(path: &str) -> anyhow::Error {
+    #[expect(clippy::disallowed_methods, reason = "this module runs programs")]
+    let error = std::process::Command::new(path).args(std::env::args_os().skip(1)).exec();
+    anyhow::Error::new(error).context(format!("executing {path}"))
 }
 
 fn capture(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
@@ -179,6 +208,16 @@ mod tests {
         let cmd = Cmd::new(&["sh", "-c", "sleep 1000 & sleep 1000"]).within(Duration::from_millis(50));
         let error = cmd.output().unwrap_err().to_string();
         assert!(error.contains("killed"), "{error}");
+    }
+
+    #[test]
+    fn a_program_that_writes_too_large_a_file_is_ended() {
+        use std::os::unix::process::ExitStatusExt;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("large").to_string_lossy().into_owned();
+        let cmd = Cmd::new(&["dd", "if=/dev/zero", &format!("of={file}"), "bs=4096"]);
+        let output = cmd.writing_at_most(1 << 20).within(Duration::from_secs(10)).output().unwrap().unwrap();
+        assert_eq!(output.status.signal(), Some(25), "{output:?}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::commands::keys::Keys;
 use crate::commands::kms::Activation;
 use crate::commands::network::{self, Proposal, Reached, ResetNetwork};
 use crate::commands::password::{self, SetPassword, Unlock};
+use crate::commands::update::Update;
 use crate::commands::{Name, Reply, Request};
 use crate::net::host;
 use crate::plan::journal::{self, Journal, State, Turn};
@@ -32,12 +33,13 @@ const LOOKS_EVERY: Duration = Duration::from_millis(200);
 pub struct Executor {
     place: Place,
     keys: Keys,
+    is_replaced: bool,
 }
 
 impl Executor {
     /// Returns one for a system.
     pub fn new(place: Place) -> Self {
-        Self { place, keys: Keys::default() }
+        Self { place, keys: Keys::default(), is_replaced: false }
     }
 
     /// Carries out what stands in a request, and returns the answer; whatever it is, it has one.
@@ -48,6 +50,16 @@ impl Executor {
             Err(refusal) => refusal,
         }))
         .unwrap_or_else(|_| Reply::failed("a fault in novactl itself; the log names it"))
+    }
+
+    /// Whether another release was put in the place of the program that runs.
+    pub fn is_replaced(&self) -> bool {
+        self.is_replaced
+    }
+
+    /// Goes on with the program that runs, whatever stands in its place.
+    pub fn stay(&mut self) {
+        self.is_replaced = false;
     }
 
     /// Wipes the keys whose password never came.
@@ -64,9 +76,7 @@ impl Executor {
             Request::ResetNetwork => self.reset_network(id),
             Request::InjectFile(file) => self.inject(id, &file),
             Request::KmsActivate(activation) => self.activate(id, &activation),
-            Request::AgentUpdate => bail!(
-                "novactl is not updated through the host, which sends no signature: install the new release by hand"
-            ),
+            Request::AgentUpdate(update) => self.update(id, &update),
         }
     }
 
@@ -113,6 +123,16 @@ impl Executor {
             }
             Ok(())
         })?;
+        Ok(Reply::done(""))
+    }
+
+    fn update(&mut self, id: &str, update: &Update) -> Result<Reply> {
+        let target = self.place.target()?;
+        if !is_made(&target, id)? {
+            change(&target, update.plan(&target)?, id, &|| Ok(()))?;
+        }
+        // a program of a system that does not run is not started
+        self.is_replaced = target.is_live();
         Ok(Reply::done(""))
     }
 

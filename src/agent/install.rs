@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::commands::boot;
 use crate::exec::Cmd;
 use crate::facts::agents::process::kind_of;
-use crate::facts::agents::{Kind, NOVACTL_SERVICE};
+use crate::facts::agents::{Kind, NOVACTL_PROGRAM, NOVACTL_SERVICE};
 use crate::facts::init::{Enabled, Init, Service};
 use crate::facts::processes::Process;
 use crate::plan::{FileChange, LiveStep, Plan, Secrecy};
@@ -17,9 +17,6 @@ use crate::target::Target;
 
 /// The verb in the journal.
 pub const VERB: &str = "agent-install";
-
-/// Where the services look for the program.
-const PROGRAM: &str = "usr/sbin/novactl";
 
 const UNIT: &str = include_str!("../../packaging/novactl-agent.service");
 const INIT_SCRIPT: &str = include_str!("../../packaging/novactl-agent.init");
@@ -55,7 +52,7 @@ pub fn plan(target: &Target, program: Vec<u8>) -> Result<Plan> {
         mode: Some(0o755),
         secret: Secrecy::Open,
     };
-    let mut files = vec![binary(PROGRAM, program)];
+    let mut files = vec![binary(NOVACTL_PROGRAM, program)];
     let script = format!("etc/init.d/{NOVACTL_SERVICE}");
     match services.init {
         Init::Systemd => {

@@ -90,6 +90,15 @@ impl Service {
         }
     }
 
+    /// Whether another release waits to go on in the place of this one, now that everything is answered; once.
+    pub(super) fn hands_over(&mut self) -> bool {
+        let hands_over = self.executor.is_replaced() && self.unwritten.is_empty();
+        if hands_over {
+            self.executor.stay();
+        }
+        hands_over
+    }
+
     /// Waits until there is something to look at, at most `limit` long.
     ///
     /// # Errors
