@@ -52,6 +52,10 @@ pub fn run(place: &Place) -> Result<()> {
     let mut service = Service::new(Executor::new(place.clone()));
     let mut trouble = Trouble::default();
     while let Some(outcome) = shift.work(|| pass(place, &mut service, &notify)) {
+        // not in the same breath: a signal that came during the update ends this program, and must not be lost with it
+        if service.hands_over() && shift.work(hand_over).is_none() {
+            break;
+        }
         notify.alive();
         let limit = notify.interval().map_or(LOOKS_EVERY, |interval| interval.min(LOOKS_EVERY));
         match outcome.and_then(|()| service.wait(limit)) {
@@ -68,14 +72,15 @@ fn pass(place: &Place, service: &mut Service, notify: &Notify) -> Result<(), xen
     if !service.is_open() {
         service.open(place)?;
     }
-    service.serve_all(notify)?;
-    if service.hands_over() {
-        tracing::info!("going on as the new release");
-        // the lock and the connection end with this program; what did not start leaves it as it is
-        let error = exec::become_program(&format!("/{NOVACTL_PROGRAM}"));
-        tracing::error!("{error:#}; this release goes on");
-    }
-    Ok(())
+    service.serve_all(notify)
+}
+
+/// Goes on as the release that was put in the place of this one; the lock and the connection end with this program. What
+/// does not start leaves it as it is.
+fn hand_over() {
+    tracing::info!("going on as the new release");
+    let error = exec::become_program(&format!("/{NOVACTL_PROGRAM}"));
+    tracing::error!("{error:#}; this release goes on");
 }
 
 /// A store that cannot be reached: said once, then tried again with growing pauses.

@@ -10,6 +10,8 @@
 #[path = "agent/host.rs"]
 mod host;
 mod lab;
+#[path = "agent/update.rs"]
+mod update;
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -314,93 +316,4 @@ fn killed_at_any_step_no_command_is_lost_and_none_done_twice() {
         }
     }
     assert!(killed > 20, "only {killed} steps were killed at");
-}
-
-/// A server on 127.0.0.1 that has these files.
-fn http_server(files: Vec<(&'static str, Vec<u8>)>) -> String {
-    use std::io::{BufRead, BufReader, Write};
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-            let first = lines.next().and_then(Result::ok).unwrap_or_default();
-            lines.map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
-            let found = files.iter().find(|(name, _)| first.split(' ').nth(1) == Some(name));
-            let (status, body) = found.map_or(("404 Not Found", &b""[..]), |(_, body)| ("200 OK", body));
-            let head =
-                format!("HTTP/1.0 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-            // a client that has enough goes earlier
-            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
-        }
-    });
-    format!("http://{address}")
-}
-
-fn md5(bytes: &[u8]) -> String {
-    use md5::Digest;
-    md5::Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[test]
-fn an_update_is_put_in_place_only_when_it_is_what_it_says() {
-    // any program of this system with a mark stands for a release
-    let release = |version: &str| {
-        [std::fs::read("/bin/true").unwrap(), format!("novactl-release {version}\n").into()].concat()
-    };
-    let mut tar = vec![0; 1024];
-    tar[257..262].copy_from_slice(b"ustar");
-    let files = vec![
-        ("/good", release("9.9.9")),
-        ("/same", release("0.1.0")),
-        ("/older", release("0.0.9")),
-        ("/other", std::fs::read("/bin/true").unwrap()),
-        ("/text", b"no program\n".to_vec()),
-        ("/agent.tar", tar),
-        ("/huge", vec![0; 17 << 20]),
-    ];
-    let server = http_server(files.clone());
-    let value = |name: &str, bytes: &[u8]| format!("{server}{name},{}", md5(bytes));
-    let Some(mut host) = Host::new(lab::Kind::C) else { return };
-    let program = host.root.path().join("usr/sbin/novactl");
-    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
-    std::fs::write(&program, release("0.1.0")).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    host.start();
-    let refused = [
-        ("/same", "is not newer"),
-        ("/older", "is not newer"),
-        ("/other", "does not carry the mark of a release"),
-        ("/text", "it is not an ELF program"),
-        ("/agent.tar", "a tar archive, such as nova-agent is updated with"),
-        ("/huge", "larger than 16777216 bytes"),
-    ];
-    for (name, why) in refused {
-        let body = &files.iter().find(|(file, _)| *file == name).unwrap().1;
-        let (code, message) = host.ask("agentupdate", value(name, body));
-        assert_eq!(code, "500", "{name}: {message}");
-        assert!(message.contains(why), "{name}: {message}");
-    }
-    let (code, message) = host.ask("agentupdate", value("/good", b"something else"));
-    assert!(code == "500" && message.contains("has the MD5"), "{message}");
-    let (code, message) = host.ask("agentupdate", value("/missing", b""));
-    assert!(code == "500" && message.contains("fetching the release"), "{message}");
-    assert_eq!(host.file("usr/sbin/novactl"), release("0.1.0"));
-
-    assert_eq!(host.ask("agentupdate", value("/good", &files[0].1)), ok(""), "{}", host.log());
-    assert_eq!(host.file("usr/sbin/novactl"), files[0].1);
-    let mode = std::fs::metadata(&program).unwrap().permissions().mode() & 0o7777;
-    assert_eq!(mode, 0o755);
-    assert!(host.no_change_is_open());
-    // the program of a system that does not run is not started: this one goes on
-    assert_eq!(host.ask("version", "agent").0, "0");
-    assert!(host.is_alive());
-    host.end(Signal::TERM);
-
-    let root = host.root.path().to_str().unwrap().to_owned();
-    let mut undo = Command::new(env!("CARGO_BIN_EXE_novactl"));
-    let undone = undo.args(["undo", "--yes", "--root", &root]).output().unwrap();
-    assert!(undone.status.success(), "{}", String::from_utf8_lossy(&undone.stderr));
-    assert_eq!(host.file("usr/sbin/novactl"), release("0.1.0"));
 }

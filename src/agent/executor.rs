@@ -52,14 +52,9 @@ impl Executor {
         .unwrap_or_else(|_| Reply::failed("a fault in novactl itself; the log names it"))
     }
 
-    /// Whether another release was put in the place of the program that runs.
-    pub fn is_replaced(&self) -> bool {
-        self.is_replaced
-    }
-
-    /// Goes on with the program that runs, whatever stands in its place.
-    pub fn stay(&mut self) {
-        self.is_replaced = false;
+    /// Whether another release was put in the place of the program that runs; said once.
+    pub fn take_replaced(&mut self) -> bool {
+        std::mem::take(&mut self.is_replaced)
     }
 
     /// Wipes the keys whose password never came.
@@ -129,7 +124,8 @@ impl Executor {
     fn update(&mut self, id: &str, update: &Update) -> Result<Reply> {
         let target = self.place.target()?;
         if !is_made(&target, id)? {
-            change(&target, update.plan(&target)?, id, &|| Ok(()))?;
+            let successor = update.propose(&target)?;
+            change(&target, successor.plan.clone(), id, &|| successor.verify(&target))?;
         }
         // a program of a system that does not run is not started
         self.is_replaced = target.is_live();

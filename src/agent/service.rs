@@ -90,13 +90,9 @@ impl Service {
         }
     }
 
-    /// Whether another release waits to go on in the place of this one, now that everything is answered; once.
+    /// Whether another release waits to go on in the place of this one, now that everything is answered; said once.
     pub(super) fn hands_over(&mut self) -> bool {
-        let hands_over = self.executor.is_replaced() && self.unwritten.is_empty();
-        if hands_over {
-            self.executor.stay();
-        }
-        hands_over
+        self.unwritten.is_empty() && self.executor.take_replaced()
     }
 
     /// Waits until there is something to look at, at most `limit` long.

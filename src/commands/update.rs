@@ -1,8 +1,8 @@
 //! `agentupdate`: another release of this program in its own place, or the reason why not.
 //!
 //! The host sends no signature, only a URL and an MD5 that come the same way. So the file has to be what it says: see
-//! [`release`] for what is asked of it. A nova-agent archive, with an installer that would be run, is never one. Only
-//! the program that `novactl agent install` put in place is replaced.
+//! [`release`] for what is asked of it, and it has to start here. A nova-agent archive, with an installer that would be
+//! run, is never one. Only the program that `novactl agent install` put in place is replaced.
 
 mod release;
 
@@ -23,6 +23,9 @@ use crate::target::Target;
 /// How long fetching may take; the host gives a command 30 s.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// How long a release may take to say its version.
+const STARTS_WITHIN: Duration = Duration::from_secs(5);
+
 /// The longest URL, in bytes; a node of the store holds no more.
 const URL_MAX: usize = 2048;
 
@@ -42,6 +45,14 @@ impl std::fmt::Debug for Update {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Update({})", self.md5)
     }
+}
+
+/// A release that may take the place of the installed one.
+pub struct Successor {
+    /// Puts it there.
+    pub plan: Plan,
+    /// What its mark says.
+    version: String,
 }
 
 /// The value before 2013-11 (nova, `virt/xenapi/agent.py`).
@@ -82,7 +93,7 @@ impl Update {
     ///
     /// # Errors
     /// This program is not the installed one, the file cannot be fetched, or is not what it has to be.
-    pub fn plan(&self, target: &Target) -> Result<Plan> {
+    pub fn propose(&self, target: &Target) -> Result<Successor> {
         let installed = installed(target)?;
         let program = self.fetch(LIMIT)?;
         let version = self.judge(&program, &installed)?;
@@ -92,12 +103,9 @@ impl Update {
             mode: Some(0o755),
             secret: Secrecy::Open,
         };
-        Ok(Plan {
-            verb: "agentupdate",
-            title: format!("put novactl {version} in place"),
-            files: vec![file],
-            ..Plan::default()
-        })
+        let title = format!("put novactl {version} in place");
+        let plan = Plan { verb: "agentupdate", title, files: vec![file], ..Plan::default() };
+        Ok(Successor { plan, version })
     }
 
     /// Returns the version of what was fetched, when it may take the place of `installed`.
@@ -116,8 +124,8 @@ impl Update {
         let place = dir.path().join("program");
         let place = place.to_string_lossy();
         let curl = ["curl", "--disable", "--silent", "--show-error", "--fail", "--globoff"];
-        // no redirection is followed: the host named the place
-        let curl = [curl.as_slice(), &["--proto", "=http,https", "--output", &place, "--"]].concat();
+        let only_http = ["--location", "--proto", "=http,https", "--proto-redir", "=http,https"];
+        let curl = [curl.as_slice(), &only_http, &["--output", &place, "--"]].concat();
         let wget = ["wget", "-q", "-O", &place, "--"];
         for argv in [curl.as_slice(), &wget] {
             let cmd = Cmd::new(argv).with_hidden(&self.url).within(limit).writing_at_most(READ_MAX);
@@ -132,6 +140,29 @@ impl Update {
             return Root::open(dir.path())?.read("program");
         }
         bail!("neither curl nor wget is installed: there is nothing to fetch the release with")
+    }
+}
+
+impl Successor {
+    /// Starts the release that was put in place, and hears which one it is: what does not start here must not stay.
+    ///
+    /// # Errors
+    /// It does not start, or is another one than its mark says.
+    pub fn verify(&self, target: &Target) -> Result<()> {
+        if !target.is_live() {
+            return Ok(());
+        }
+        let program = format!("/{NOVACTL_PROGRAM}");
+        let cmd = Cmd::new(&[&program, "--version"]).within(STARTS_WITHIN);
+        let output = cmd.output().context("starting the new release")?;
+        let output = output.with_context(|| format!("{program} is no program that can be started"))?;
+        if !output.status.success() {
+            bail!("novactl {} does not start here: {}", self.version, output.status);
+        }
+        if output.stdout != format!("novactl {}\n", self.version) {
+            bail!("the mark says novactl {}, and the program another release", self.version);
+        }
+        Ok(())
     }
 }
 
@@ -153,7 +184,10 @@ fn installed(target: &Target) -> Result<Vec<u8>> {
     };
     if target.is_live() {
         let own = std::env::current_exe().context("looking for the own program")?;
-        if own.to_string_lossy().trim_start_matches('/') != path {
+        let name = own.to_string_lossy();
+        // so the kernel says where another file has taken its place, as after an update that was taken back
+        let name = name.strip_suffix(" (deleted)").unwrap_or(&name);
+        if name.trim_start_matches('/') != path {
             bail!("this program is {}, not /{path}: only an installed one is replaced", own.display());
         }
     }
@@ -222,23 +256,14 @@ mod tests {
         let update = Update { url: "http://127.0.0.1:1/".to_owned(), md5: MD5.to_owned() };
         let dir = tempfile::tempdir().unwrap();
         let target = Target::offline(dir.path(), Source::None).unwrap();
-        let error = update.plan(&target).unwrap_err().to_string();
+        let error = update.propose(&target).err().unwrap().to_string();
         assert_eq!(error, "usr/sbin/novactl is not there: novactl agent install puts it in place");
         let live = Target::pretending_to_be_live(dir.path());
-        let file = FileChange::write(NOVACTL_PROGRAM, "x");
-        live.root.put(file.path(), &crate::root::Node::File(file_of("x"))).unwrap();
-        let error = update.plan(&live).unwrap_err().to_string();
+        let installed = dir.path().join(NOVACTL_PROGRAM);
+        std::fs::create_dir_all(installed.parent().unwrap()).unwrap();
+        std::fs::write(installed, "x").unwrap();
+        let error = update.propose(&live).err().unwrap().to_string();
         assert!(error.ends_with("not /usr/sbin/novactl: only an installed one is replaced"), "{error}");
-    }
-
-    fn file_of(body: &str) -> crate::root::FileNode {
-        let mut plan = Plan { verb: "x", ..Plan::default() };
-        plan.files.push(FileChange::write("x", body));
-        let dir = tempfile::tempdir().unwrap();
-        let prepared = plan.prepare(&Root::open(dir.path()).unwrap()).unwrap();
-        let (_, node) = prepared.results().next().unwrap();
-        let crate::root::Node::File(file) = node else { panic!("{node:?}") };
-        file.clone()
     }
 
     proptest! {
