@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -14,7 +15,7 @@ use super::trouble::{self, Trouble};
 use super::verification::Broken;
 use super::{Global, say, undo};
 use crate::agent::{self, Executor, Place, install, log};
-use crate::check::{self, Finding, Limits, Selection};
+use crate::check::{self, Finding, Limits, Selection, Status};
 use crate::commands::Name;
 use crate::plan::Edits;
 use crate::plan::journal::{self, Record, State};
@@ -50,8 +51,12 @@ Examples:
   novactl agent install --root /mnt/rescue --yes";
 
 /// The checks that hold when this program was put in place.
-pub(super) const INSTALLED: [&str; 4] =
-    ["agent-installed", "agent-single", "agent-enabled", "agent-unit-native"];
+pub(super) const INSTALLED: [&str; 5] =
+    ["agent-installed", "agent-single", "agent-enabled", "agent-running", "agent-unit-native"];
+
+/// How long it is waited for an agent that was just started.
+const RUNS_WITHIN: Duration = Duration::from_secs(5);
+const LOOKS_EVERY: Duration = Duration::from_millis(100);
 
 /// Options of `agent`.
 #[derive(Debug, Args)]
@@ -188,14 +193,24 @@ impl Install {
     }
 }
 
-/// Judges the agents that are there now: what was known of the target before is not true any more.
+/// Judges the agents that are there now: what was known of the target before is not true any more. A supervisor such as
+/// OpenRC's comes back before the agent runs.
 fn look_again(global: &Global) -> Vec<Finding> {
-    match global.target() {
-        Ok(target) => {
-            let only = Selection { only: INSTALLED.map(str::to_owned).to_vec(), ..Selection::default() };
-            check::run(&Arc::new(target), &only, Limits::default())
+    let end = Instant::now() + RUNS_WITHIN;
+    loop {
+        let found = match global.target() {
+            Ok(target) => {
+                let only = Selection { only: INSTALLED.map(str::to_owned).to_vec(), ..Selection::default() };
+                check::run(&Arc::new(target), &only, Limits::default())
+            }
+            Err(e) => vec![Finding::fail(format!("{e:#}"))],
+        };
+        let runs =
+            found.iter().all(|finding| finding.id != "agent-running" || finding.status != Status::Fail);
+        if runs || Instant::now() >= end {
+            return found;
         }
-        Err(e) => vec![Finding::fail(format!("{e:#}"))],
+        std::thread::sleep(LOOKS_EVERY);
     }
 }
 
