@@ -7,8 +7,12 @@
     reason = "a test fails by panicking and runs what it tests"
 )]
 
+#[path = "agent/dry_run.rs"]
+mod dry_run;
 #[path = "agent/host.rs"]
 mod host;
+#[path = "lab/identity.rs"]
+mod identity;
 mod lab;
 #[path = "agent/update.rs"]
 mod update;

@@ -16,8 +16,9 @@ use crate::commands::update::Update;
 use crate::commands::{Name, Reply, Request};
 use crate::net::host;
 use crate::plan::journal::{self, Journal, State, Turn};
-use crate::plan::{self, Interrupt, Plan};
+use crate::plan::{self, Interrupt, LiveStep, Needs, Plan};
 use crate::random;
+use crate::secret::Secret;
 use crate::target::Target;
 
 /// The release of nova-agent whose protocol this is. nova compares versions number by number and sends an update when
@@ -50,6 +51,36 @@ impl Executor {
             Err(refusal) => refusal,
         }))
         .unwrap_or_else(|_| Reply::failed("a fault in novactl itself; the log names it"))
+    }
+
+    /// Returns what a request would change, and what there is to say of it; `None` when it is one that changes nothing.
+    ///
+    /// # Errors
+    /// The answer that refuses it.
+    pub fn plan(&mut self, request: &[u8]) -> Result<Option<(Plan, Vec<Finding>)>, Reply> {
+        let request = Request::parse(request)?;
+        let refused = |error| Reply::from(&error);
+        let target = self.place.target().map_err(refused)?;
+        let plan = match request {
+            Request::Version | Request::Features | Request::KeyInit(_) => return Ok(None),
+            Request::ResetNetwork => {
+                let proposal = wanted_network(&target).map_err(refused)?.propose(&target);
+                let proposal = proposal.map_err(|error| Reply::nothing_done(format!("{error:#}")))?;
+                return Ok(Some((proposal.plan, proposal.findings)));
+            }
+            Request::Password(ciphertext) => {
+                let (password, _) = self.keys.open(&ciphertext, Instant::now())?;
+                password_of_root(password).plan(&target)
+            }
+            Request::InjectFile(file) => file.plan(&target),
+            Request::KmsActivate(activation) => activation.plan(&target).map(|registration| {
+                let program = LiveStep { run: registration.program, back: None, needs: Needs::Any };
+                let steps = if target.is_live() { vec![program] } else { Vec::new() };
+                Plan { steps, ..registration.plan }
+            }),
+            Request::AgentUpdate(update) => update.propose(&target).map(|successor| successor.plan),
+        };
+        plan.map(|plan| Some((plan, Vec::new()))).map_err(refused)
     }
 
     /// Whether another release was put in the place of the program that runs; said once.
@@ -85,7 +116,7 @@ impl Executor {
             Ok(opened) => opened,
             Err(refusal) => return Ok(refusal),
         };
-        let request = SetPassword { user: "root".to_owned(), password, unlock: Unlock::Lock };
+        let request = password_of_root(password);
         let proposal = request.propose(&target)?;
         change(&target, proposal.plan, id, &|| {
             if password::verify(&target, &request)? { Ok(()) } else { bail!("the new password is not there") }
@@ -134,18 +165,14 @@ impl Executor {
 
     fn reset_network(&self, id: &str) -> Result<Reply> {
         let target = self.place.target()?;
-        let (network, hostname) = {
-            let mut store = target.xenstore()?;
-            (host::host_nics(&mut *store)?, store.text_opt("vm-data/hostname")?)
-        };
-        for nic in &network.nics {
+        let request = wanted_network(&target)?;
+        for nic in &request.network.nics {
             let label = nic.label.as_deref().unwrap_or_default();
             tracing::info!("Interface {}: {{\"label\": {label:?}}}", nic.key);
         }
-        if let Some(name) = &hostname {
+        if let Some(name) = &request.hostname {
             tracing::info!("Hostname: {name}");
         }
-        let request = ResetNetwork { network, hostname, backend: None };
         let Proposal { plan, intent, backend, findings } = match request.propose(&target) {
             Ok(proposal) => proposal,
             Err(error) => return Ok(Reply::nothing_done(format!("{error:#}"))),
@@ -171,6 +198,17 @@ impl Executor {
             None => Reply::done(""),
         })
     }
+}
+
+fn password_of_root(password: Secret) -> SetPassword {
+    SetPassword { user: "root".to_owned(), password, unlock: Unlock::Lock }
+}
+
+/// Reads what the host assigns.
+fn wanted_network(target: &Target) -> Result<ResetNetwork> {
+    let mut store = target.xenstore()?;
+    let network = host::host_nics(&mut *store)?;
+    Ok(ResetNetwork { network, hostname: store.text_opt("vm-data/hostname")?, backend: None })
 }
 
 /// Whether a NIC, or a part of what it is assigned, was not configured.
