@@ -13,6 +13,8 @@ mod dry_run;
 mod host;
 #[path = "lab/identity.rs"]
 mod identity;
+#[path = "agent/init.rs"]
+mod init;
 mod lab;
 #[path = "agent/update.rs"]
 mod update;
