@@ -193,7 +193,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__agent__subcmd__exec)
-            opts="-y -v -q -h --yes --root --disk --xenstore --format --color --verbose --quiet --help version features keyinit password resetnetwork injectfile file_inject kmsactivate agentupdate"
+            opts="-y -v -q -h --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help version features keyinit password resetnetwork injectfile file_inject kmsactivate agentupdate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -255,6 +255,7 @@ markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -l dry-run -d 'Show what would change and change nothing'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -s y -l yes -d 'Do not ask'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -s v -l verbose -d 'Say more; twice: what is read and run as well'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from exec" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'

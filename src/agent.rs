@@ -18,9 +18,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::facts::agents::NOVACTL_PROGRAM;
 use crate::facts::hypervisor::Hypervisor;
 use crate::root::Root;
-use crate::{secret, xenstore};
+use crate::{exec, secret, xenstore};
 
 pub use executor::Executor;
 use lock::Lock;
@@ -51,6 +52,10 @@ pub fn run(place: &Place) -> Result<()> {
     let mut service = Service::new(Executor::new(place.clone()));
     let mut trouble = Trouble::default();
     while let Some(outcome) = shift.work(|| pass(place, &mut service, &notify)) {
+        // not in the same breath: a signal that came during the update ends this program, and must not be lost with it
+        if service.hands_over() && shift.work(hand_over).is_none() {
+            break;
+        }
         notify.alive();
         let limit = notify.interval().map_or(LOOKS_EVERY, |interval| interval.min(LOOKS_EVERY));
         match outcome.and_then(|()| service.wait(limit)) {
@@ -68,6 +73,14 @@ fn pass(place: &Place, service: &mut Service, notify: &Notify) -> Result<(), xen
         service.open(place)?;
     }
     service.serve_all(notify)
+}
+
+/// Goes on as the release that was put in the place of this one; the lock and the connection end with this program. What
+/// does not start leaves it as it is.
+fn hand_over() {
+    tracing::info!("going on as the new release");
+    let error = exec::become_program(&format!("/{NOVACTL_PROGRAM}"));
+    tracing::error!("{error:#}; this release goes on");
 }
 
 /// A store that cannot be reached: said once, then tried again with growing pauses.

@@ -11,6 +11,7 @@ pub mod kms;
 pub mod network;
 pub mod password;
 mod reply;
+pub mod update;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -19,6 +20,7 @@ use file::InjectFile;
 use keys::PublicKey;
 use kms::Activation;
 pub use reply::Reply;
+use update::Update;
 
 /// The commands by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,8 +81,8 @@ pub enum Request {
     InjectFile(InjectFile),
     /// `kmsactivate`.
     KmsActivate(Activation),
-    /// `agentupdate`: what the host said, which is not needed to refuse it.
-    AgentUpdate,
+    /// `agentupdate`.
+    AgentUpdate(Update),
 }
 
 /// The two members of a request (nova's `plugins/xenserver/.../agent.py`); others are ignored.
@@ -108,7 +110,7 @@ impl Request {
             Name::InjectFile => InjectFile::of_text(&text(wire.value)?).map(Self::InjectFile),
             Name::FileInject => InjectFile::of_object(wire.value.get()).map(Self::InjectFile),
             Name::KmsActivate => Activation::parse(wire.value.get()).map(Self::KmsActivate),
-            Name::AgentUpdate => Ok(Self::AgentUpdate),
+            Name::AgentUpdate => Update::parse(wire.value.get()).map(Self::AgentUpdate),
         }
     }
 
@@ -186,7 +188,6 @@ mod tests {
         }
         let lines = parse("{\"name\": \"password\", \"value\": \"aGVs\\nbG8=\\n\"}");
         assert_eq!(lines, Request::Password(b"hello".to_vec()));
-        assert_eq!(parse(r#"{"name": "agentupdate", "value": {"url": "x"}}"#), Request::AgentUpdate);
     }
 
     proptest! {

@@ -13,7 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal};
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
@@ -42,6 +43,9 @@ pub struct Cmd {
     hidden: Option<Secret>,
     #[serde(skip)]
     is_leashed: bool,
+    /// The largest file that it may write, in bytes.
+    #[serde(skip)]
+    file_max: Option<u64>,
 }
 
 /// What a program left behind.
@@ -63,6 +67,7 @@ impl Cmd {
             limit: Duration::from_secs(1),
             hidden: None,
             is_leashed: false,
+            file_max: None,
         }
     }
 
@@ -86,6 +91,11 @@ impl Cmd {
     /// Ends the program when this one ends, also when it is killed: for one that runs long.
     pub fn leashed(self) -> Self {
         Self { is_leashed: true, ..self }
+    }
+
+    /// Limits the files that the program writes; the kernel ends it with `SIGXFSZ` when one grows beyond.
+    pub fn writing_at_most(self, bytes: u64) -> Self {
+        Self { file_max: Some(bytes), ..self }
     }
 
     /// Returns the program and its arguments.
@@ -130,6 +140,17 @@ impl Cmd {
         let stdout = capture(child.stdout.take());
         let stderr = capture(child.stderr.take());
         let group = Pid::from_child(&child);
+        if let Some(bytes) = self.file_max {
+            let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+            match rustix::process::prlimit(Some(group), Resource::Fsize, limit) {
+                // it ended already
+                Ok(_) | Err(Errno::SRCH) => {}
+                Err(error) => {
+                    let _ = rustix::process::kill_process_group(group, Signal::KILL);
+                    return Err(error).with_context(|| format!("limiting {line}"));
+                }
+            }
+        }
         let (ended, end) = mpsc::channel();
         thread::spawn(move || ended.send(child.wait()));
         let deadline = Instant::now() + self.limit;
@@ -171,6 +192,14 @@ pub fn start_detached(argv: &[&str]) -> Result<()> {
         .spawn()
         .with_context(|| format!("starting {}", argv.join(" ")))?;
     Ok(())
+}
+
+/// Executes a program of the running system in the place of this one, with the same arguments and as the same process.
+/// Returns only when that is not possible, with the reason.
+pub fn become_program(path: &str) -> anyhow::Error {
+    #[expect(clippy::disallowed_methods, reason = "this module runs programs")]
+    let error = std::process::Command::new(path).args(std::env::args_os().skip(1)).exec();
+    anyhow::Error::new(error).context(format!("executing {path}"))
 }
 
 fn capture(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
@@ -240,6 +269,16 @@ mod tests {
         let cmd = Cmd::new(&["sh", "-c", "sleep 1000 & sleep 1000"]).within(Duration::from_millis(50));
         let error = cmd.output().unwrap_err().to_string();
         assert!(error.contains("killed"), "{error}");
+    }
+
+    #[test]
+    fn a_program_that_writes_too_large_a_file_is_ended() {
+        use std::os::unix::process::ExitStatusExt;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("large").to_string_lossy().into_owned();
+        let cmd = Cmd::new(&["dd", "if=/dev/zero", &format!("of={file}"), "bs=4096"]);
+        let output = cmd.writing_at_most(1 << 20).within(Duration::from_secs(10)).output().unwrap().unwrap();
+        assert_eq!(output.status.signal(), Some(25), "{output:?}");
     }
 
     #[test]

@@ -66,6 +66,33 @@ pub struct LiveStep {
     pub run: Cmd,
     /// Takes it back.
     pub back: Option<Cmd>,
+    /// Which files it works with.
+    #[serde(default)]
+    pub needs: Needs,
+}
+
+/// Which state of a plan's files both programs of a live step work with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Needs {
+    /// Made once the files are written, and taken back once they are put back.
+    #[default]
+    Any,
+    /// Made once the files are written, and taken back before they are put back: a service that the plan brings.
+    New,
+    /// Made before the files are written, and taken back once they are put back: a service that goes with the plan.
+    Old,
+}
+
+impl Needs {
+    /// Returns the same for a plan that takes this one back.
+    fn reversed(self) -> Self {
+        match self {
+            Self::Any => Self::Any,
+            Self::New => Self::Old,
+            Self::Old => Self::New,
+        }
+    }
 }
 
 /// What a file is to become.
@@ -222,12 +249,16 @@ impl Plan {
             }
         }
         let activate = if files.is_empty() { Vec::new() } else { self.activate };
+        // in the order in which they are made
+        let (mut steps, rest): (Vec<_>, Vec<_>) =
+            self.steps.into_iter().partition(|step| step.needs == Needs::Old);
+        steps.extend(rest);
         Ok(Prepared {
             verb: self.verb,
             title: self.title,
             files,
             activate,
-            steps: self.steps,
+            steps,
             discards: self.discards,
             request: None,
         })

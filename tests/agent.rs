@@ -7,9 +7,17 @@
     reason = "a test fails by panicking and runs what it tests"
 )]
 
+#[path = "agent/dry_run.rs"]
+mod dry_run;
 #[path = "agent/host.rs"]
 mod host;
+#[path = "lab/identity.rs"]
+mod identity;
+#[path = "agent/init.rs"]
+mod init;
 mod lab;
+#[path = "agent/update.rs"]
+mod update;
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;

@@ -12,12 +12,14 @@ use crate::commands::keys::Keys;
 use crate::commands::kms::Activation;
 use crate::commands::network::{self, Proposal, Reached, ResetNetwork};
 use crate::commands::password::{self, SetPassword, Unlock};
+use crate::commands::update::Update;
 use crate::commands::{Name, Reply, Request};
 use crate::image::labels;
 use crate::net::host;
 use crate::plan::journal::{self, Journal, State, Turn};
-use crate::plan::{self, Interrupt, Plan};
+use crate::plan::{self, Interrupt, LiveStep, Needs, Plan};
 use crate::random;
+use crate::secret::Secret;
 use crate::target::Target;
 
 /// The release of nova-agent whose protocol this is. nova compares versions number by number and sends an update when
@@ -33,12 +35,13 @@ const LOOKS_EVERY: Duration = Duration::from_millis(200);
 pub struct Executor {
     place: Place,
     keys: Keys,
+    is_replaced: bool,
 }
 
 impl Executor {
     /// Returns one for a system.
     pub fn new(place: Place) -> Self {
-        Self { place, keys: Keys::default() }
+        Self { place, keys: Keys::default(), is_replaced: false }
     }
 
     /// Carries out what stands in a request, and returns the answer; whatever it is, it has one.
@@ -49,6 +52,41 @@ impl Executor {
             Err(refusal) => refusal,
         }))
         .unwrap_or_else(|_| Reply::failed("a fault in novactl itself; the log names it"))
+    }
+
+    /// Returns what a request would change, and what there is to say of it; `None` when it is one that changes nothing.
+    ///
+    /// # Errors
+    /// The answer that refuses it.
+    pub fn plan(&mut self, request: &[u8]) -> Result<Option<(Plan, Vec<Finding>)>, Reply> {
+        let request = Request::parse(request)?;
+        let refused = |error| Reply::from(&error);
+        let target = self.place.target().map_err(refused)?;
+        let plan = match request {
+            Request::Version | Request::Features | Request::KeyInit(_) => return Ok(None),
+            Request::ResetNetwork => {
+                let proposal = wanted_network(&target).map_err(refused)?.propose(&target);
+                let proposal = proposal.map_err(|error| Reply::nothing_done(format!("{error:#}")))?;
+                return Ok(Some((proposal.plan, proposal.findings)));
+            }
+            Request::Password(ciphertext) => {
+                let (password, _) = self.keys.open(&ciphertext, Instant::now())?;
+                password_of_root(password).plan(&target)
+            }
+            Request::InjectFile(file) => file.plan(&target),
+            Request::KmsActivate(activation) => activation.plan(&target).map(|registration| {
+                let program = LiveStep { run: registration.program, back: None, needs: Needs::Any };
+                let steps = if target.is_live() { vec![program] } else { Vec::new() };
+                Plan { steps, ..registration.plan }
+            }),
+            Request::AgentUpdate(update) => update.propose(&target).map(|successor| successor.plan),
+        };
+        plan.map(|plan| Some((plan, Vec::new()))).map_err(refused)
+    }
+
+    /// Whether another release was put in the place of the program that runs; said once.
+    pub fn take_replaced(&mut self) -> bool {
+        std::mem::take(&mut self.is_replaced)
     }
 
     /// Wipes the keys whose password never came.
@@ -65,9 +103,7 @@ impl Executor {
             Request::ResetNetwork => self.reset_network(id),
             Request::InjectFile(file) => self.inject(id, &file),
             Request::KmsActivate(activation) => self.activate(id, &activation),
-            Request::AgentUpdate => bail!(
-                "novactl is not updated through the host, which sends no signature: install the new release by hand"
-            ),
+            Request::AgentUpdate(update) => self.update(id, &update),
         }
     }
 
@@ -81,7 +117,7 @@ impl Executor {
             Ok(opened) => opened,
             Err(refusal) => return Ok(refusal),
         };
-        let request = SetPassword { user: "root".to_owned(), password, unlock: Unlock::Lock };
+        let request = password_of_root(password);
         let proposal = request.propose(&target)?;
         change(&target, proposal.plan, id, &|| {
             if password::verify(&target, &request)? { Ok(()) } else { bail!("the new password is not there") }
@@ -117,20 +153,27 @@ impl Executor {
         Ok(Reply::done(""))
     }
 
+    fn update(&mut self, id: &str, update: &Update) -> Result<Reply> {
+        let target = self.place.target()?;
+        if !is_made(&target, id)? {
+            let successor = update.propose(&target)?;
+            change(&target, successor.plan.clone(), id, &|| successor.verify(&target))?;
+        }
+        // a program of a system that does not run is not started
+        self.is_replaced = target.is_live();
+        Ok(Reply::done(""))
+    }
+
     fn reset_network(&self, id: &str) -> Result<Reply> {
         let target = self.place.target()?;
-        let (network, hostname) = {
-            let mut store = target.xenstore()?;
-            (host::host_nics(&mut *store)?, store.text_opt("vm-data/hostname")?)
-        };
-        for nic in &network.nics {
+        let request = wanted_network(&target)?;
+        for nic in &request.network.nics {
             let label = nic.label.as_deref().unwrap_or_default();
             tracing::info!("Interface {}: {{\"label\": {label:?}}}", nic.key);
         }
-        if let Some(name) = &hostname {
+        if let Some(name) = &request.hostname {
             tracing::info!("Hostname: {name}");
         }
-        let request = ResetNetwork { network, hostname, backend: None };
         let Proposal { plan, intent, backend, findings } = match request.propose(&target) {
             Ok(proposal) => proposal,
             Err(error) => return Ok(Reply::nothing_done(format!("{error:#}"))),
@@ -156,6 +199,17 @@ impl Executor {
             None => Reply::done(""),
         })
     }
+}
+
+fn password_of_root(password: Secret) -> SetPassword {
+    SetPassword { user: "root".to_owned(), password, unlock: Unlock::Lock }
+}
+
+/// Reads what the host assigns.
+fn wanted_network(target: &Target) -> Result<ResetNetwork> {
+    let mut store = target.xenstore()?;
+    let network = host::host_nics(&mut *store)?;
+    Ok(ResetNetwork { network, hostname: store.text_opt("vm-data/hostname")?, backend: None })
 }
 
 /// Whether a NIC, or a part of what it is assigned, was not configured.

@@ -8,18 +8,15 @@ use anyhow::{Context, Result, bail};
 use crate::commands::boot;
 use crate::exec::Cmd;
 use crate::facts::agents::process::kind_of;
-use crate::facts::agents::{Kind, NOVACTL_SERVICE};
+use crate::facts::agents::{Kind, NOVACTL_PROGRAM, NOVACTL_SERVICE, SERVICES};
 use crate::facts::init::{Enabled, Init, Service};
 use crate::facts::processes::Process;
-use crate::plan::{FileChange, LiveStep, Plan, Secrecy};
+use crate::plan::{FileChange, LiveStep, Needs, Plan, Secrecy};
 use crate::root::{Node, Root};
 use crate::target::Target;
 
 /// The verb in the journal.
 pub const VERB: &str = "agent-install";
-
-/// Where the services look for the program.
-const PROGRAM: &str = "usr/sbin/novactl";
 
 const UNIT: &str = include_str!("../../packaging/novactl-agent.service");
 const INIT_SCRIPT: &str = include_str!("../../packaging/novactl-agent.init");
@@ -55,7 +52,7 @@ pub fn plan(target: &Target, program: Vec<u8>) -> Result<Plan> {
         mode: Some(0o755),
         secret: Secrecy::Open,
     };
-    let mut files = vec![binary(PROGRAM, program)];
+    let mut files = vec![binary(NOVACTL_PROGRAM, program)];
     let script = format!("etc/init.d/{NOVACTL_SERVICE}");
     match services.init {
         Init::Systemd => {
@@ -82,8 +79,8 @@ pub fn plan(target: &Target, program: Vec<u8>) -> Result<Plan> {
         Init::BsdRc => bail!("novactl is a Linux program: on FreeBSD the agent is nova-agent 1.x"),
         Init::Unknown => bail!("nothing is known that starts services on this system: no init was found"),
     }
-    let others: Vec<&Service> = others(target).collect();
-    for service in &others {
+    let others = others(target)?;
+    for service in others.iter().filter(|service| is_enabled(service)) {
         files.extend(boot::disable(root, service)?);
     }
     let title = "put novactl agent in place".to_owned();
@@ -97,37 +94,47 @@ fn runs(target: &Target) -> bool {
     target.processes().iter().any(|process| kind_of(process) == Some(Kind::Novactl))
 }
 
-/// Returns the services of other agents that start at boot.
-fn others(target: &Target) -> impl Iterator<Item = &Service> {
-    let agents = target.agents().all.iter().filter(|agent| agent.kind != Kind::Novactl);
-    agents.flat_map(|agent| &agent.services).filter(|service| matches!(service.enabled, Enabled::Yes(_)))
+/// Returns the services of other agents by their exact names, whatever has become of what they start.
+fn others(target: &Target) -> Result<Vec<Service>> {
+    let names = SERVICES.into_iter().filter(|name| *name != NOVACTL_SERVICE);
+    let services = names.map(|name| target.services().named(&target.root, name));
+    services.filter_map(Result::transpose).collect()
+}
+
+fn is_enabled(service: &Service) -> bool {
+    matches!(service.enabled, Enabled::Yes(_))
 }
 
 /// Stops the other agents, lets the manager read the new files, starts this one; undone in the opposite order. Only one
 /// that ran is started again: what is replaced because it dies would die again, and nothing could be taken back.
-fn steps(target: &Target, others: &[&Service]) -> Result<Vec<LiveStep>> {
+fn steps(target: &Target, others: &[Service]) -> Result<Vec<LiveStep>> {
     let services = target.services();
     let init = services.init;
-    let is_other = |process: &Process| kind_of(process).is_some_and(|kind| kind != Kind::Novactl);
-    let runs = target.processes().iter().any(is_other);
+    let is_other = |process: &&Process| kind_of(process).is_some_and(|kind| kind != Kind::Novactl);
+    let running = target.processes().iter().find(is_other);
+    // one that was started by hand can be switched off at boot already
+    let any_enabled = others.iter().any(is_enabled);
+    let stopped: Vec<_> = others.iter().filter(|service| !any_enabled || is_enabled(service)).collect();
+    if let Some(process) = running.filter(|_| stopped.is_empty()) {
+        bail!("nova-agent runs as process {}, of no service that is known: end it first", process.pid);
+    }
     let mut steps = Vec::new();
-    for Service { name, .. } in others {
-        if runs {
+    for Service { name, .. } in stopped {
+        if running.is_some() {
             steps.push(boot::switch(init, name, "stop", Some("start")));
-        } else if init == Init::Systemd {
+        } else if init == Init::Systemd && any_enabled {
             // it may be about to be started again
             steps.push(boot::switch(init, name, "stop", None));
         }
         // one that died is not forgotten by stopping it: the whole system would stay degraded
         if services.state(name)?.is_some_and(|state| state.active == "failed") {
-            steps.push(LiveStep {
-                run: Cmd::new(&["systemctl", "reset-failed", &format!("{name}.service")]),
-                back: None,
-            });
+            let run = Cmd::new(&["systemctl", "reset-failed", &format!("{name}.service")]);
+            steps.push(LiveStep { run, back: None, needs: Needs::Any });
         }
     }
     steps.extend(boot::reload(init));
-    steps.push(boot::switch(init, NOVACTL_SERVICE, "start", Some("stop")));
+    let own = boot::switch(init, NOVACTL_SERVICE, "start", Some("stop"));
+    steps.push(LiveStep { needs: Needs::New, ..own });
     Ok(steps)
 }
 

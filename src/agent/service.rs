@@ -90,6 +90,11 @@ impl Service {
         }
     }
 
+    /// Whether another release waits to go on in the place of this one, now that everything is answered; said once.
+    pub(super) fn hands_over(&mut self) -> bool {
+        self.unwritten.is_empty() && self.executor.take_replaced()
+    }
+
     /// Waits until there is something to look at, at most `limit` long.
     ///
     /// # Errors

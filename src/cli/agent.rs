@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -14,10 +15,10 @@ use super::trouble::{self, Trouble};
 use super::verification::Broken;
 use super::{Global, say, undo};
 use crate::agent::{self, Executor, Place, install, log};
-use crate::check::{self, Finding, Limits, Selection};
+use crate::check::{self, Finding, Limits, Selection, Status};
 use crate::commands::Name;
-use crate::plan::Edits;
 use crate::plan::journal::{self, Record, State};
+use crate::plan::{Edits, Plan};
 use crate::report::Exit;
 use crate::ui::{self, Answer, Ui};
 
@@ -31,7 +32,7 @@ With --root DIR it serves the system under DIR and runs no program of it.";
 const EXEC_HELP: &str = "\
 Examples:
   novactl agent exec version
-  novactl agent exec resetnetwork
+  novactl agent exec resetnetwork --dry-run
   novactl agent exec injectfile \"$(printf /etc/motd,hello | base64 -w0)\"
   novactl agent exec kmsactivate - < activation.json
 
@@ -50,8 +51,12 @@ Examples:
   novactl agent install --root /mnt/rescue --yes";
 
 /// The checks that hold when this program was put in place.
-pub(super) const INSTALLED: [&str; 4] =
-    ["agent-installed", "agent-single", "agent-enabled", "agent-unit-native"];
+pub(super) const INSTALLED: [&str; 5] =
+    ["agent-installed", "agent-single", "agent-enabled", "agent-running", "agent-unit-native"];
+
+/// How long it is waited for an agent that was just started.
+const RUNS_WITHIN: Duration = Duration::from_secs(5);
+const LOOKS_EVERY: Duration = Duration::from_millis(100);
 
 /// Options of `agent`.
 #[derive(Debug, Args)]
@@ -109,9 +114,9 @@ struct Exec {
     /// Its value as the host sends it; - reads it from standard input
     #[arg(default_value = "")]
     value: String,
-    /// Do not ask
-    #[arg(short, long)]
-    yes: bool,
+    /// How far it may go.
+    #[command(flatten)]
+    consent: Consent,
 }
 
 fn names() -> clap::builder::PossibleValuesParser {
@@ -188,14 +193,24 @@ impl Install {
     }
 }
 
-/// Judges the agents that are there now: what was known of the target before is not true any more.
+/// Judges the agents that are there now: what was known of the target before is not true any more. A supervisor such as
+/// OpenRC's comes back before the agent runs.
 fn look_again(global: &Global) -> Vec<Finding> {
-    match global.target() {
-        Ok(target) => {
-            let only = Selection { only: INSTALLED.map(str::to_owned).to_vec(), ..Selection::default() };
-            check::run(&Arc::new(target), &only, Limits::default())
+    let end = Instant::now() + RUNS_WITHIN;
+    loop {
+        let found = match global.target() {
+            Ok(target) => {
+                let only = Selection { only: INSTALLED.map(str::to_owned).to_vec(), ..Selection::default() };
+                check::run(&Arc::new(target), &only, Limits::default())
+            }
+            Err(e) => vec![Finding::fail(format!("{e:#}"))],
+        };
+        let runs =
+            found.iter().all(|finding| finding.id != "agent-running" || finding.status != Status::Fail);
+        if runs || Instant::now() >= end {
+            return found;
         }
-        Err(e) => vec![Finding::fail(format!("{e:#}"))],
+        std::thread::sleep(LOOKS_EVERY);
     }
 }
 
@@ -227,8 +242,17 @@ impl Exec {
             }
             value => value.to_owned(),
         };
+        // an object is a value of its own, everything else is text
+        let value = match serde_json::from_str::<serde_json::Value>(&value) {
+            Ok(object @ serde_json::Value::Object(_)) => object,
+            _ => value.into(),
+        };
+        let request = serde_json::json!({ "name": self.name, "value": value }).to_string();
+        if self.consent.dry_run {
+            return self.show(global, place, request.as_bytes());
+        }
         let changes = !matches!(self.name.as_str(), "version" | "features" | "keyinit");
-        if changes && !self.yes {
+        if changes && !self.consent.yes {
             let target = TargetFacts::of(&place.target()?).named();
             match ui::confirm(&format!("Carry out {} {target}?", self.name))? {
                 Answer::Yes => {}
@@ -236,12 +260,6 @@ impl Exec {
                 Answer::NobodyThere => return Err(trouble::no_consent("agent exec")),
             }
         }
-        // an object is a value of its own, everything else is text
-        let value = match serde_json::from_str::<serde_json::Value>(&value) {
-            Ok(object @ serde_json::Value::Object(_)) => object,
-            _ => value.into(),
-        };
-        let request = serde_json::json!({ "name": self.name, "value": value }).to_string();
         // the journal knows a request by its id
         let id = format!("exec-{}-{}", now(), std::process::id());
         let reply = Executor::new(place).answer(&id, request.as_bytes());
@@ -251,5 +269,30 @@ impl Exec {
             ui.document(&reply.to_wire()).and_then(|()| ui.flush()).context("writing the answer")?;
         }
         Ok(if reply.is_success() { Exit::Ok } else { Exit::Problems }.into())
+    }
+    /// Shows what the command would change.
+    fn show(&self, global: &Global, place: Place, request: &[u8]) -> anyhow::Result<ExitCode> {
+        let target = place.target()?;
+        let planned = Executor::new(place).plan(request).map_err(|refusal| {
+            let hint = format!("nothing was changed; the host would get this with code {}", refusal.code());
+            Trouble::new(refusal.message(), hint, Exit::CannotJudge)
+        })?;
+        let changes = planned.is_some();
+        let nothing = || (Plan { verb: "agent-exec", ..Plan::default() }, Vec::new());
+        let (plan, findings) = planned.unwrap_or_else(nothing);
+        let request = Request {
+            plan,
+            verify: &|_| Vec::new(),
+            broken: Broken::default(),
+            findings,
+            interfaces: None,
+            revert_after: None,
+            left: Vec::new(),
+        };
+        let mut report = change::carry_out(global, &target, &self.consent, None, request)?;
+        if !changes {
+            report = report.saying(format!("{} changes nothing", self.name));
+        }
+        say(global, &report)
     }
 }

@@ -335,6 +335,11 @@ impl ChangeReport {
         Self { findings: Vec::new(), ..self }
     }
 
+    /// Returns it with other words for its result.
+    pub(super) fn saying(self, words: String) -> Self {
+        Self { words: Some(words), ..self }
+    }
+
     /// Whether the system is now as was asked: the change was made, or there was none to make.
     pub(super) fn is_done(&self) -> bool {
         matches!(self.result, Outcome::Applied | Outcome::NothingToDo)

@@ -6,7 +6,7 @@ use crate::exec::Cmd;
 use crate::facts::identity;
 use crate::facts::init::Init;
 use crate::facts::os::Base;
-use crate::plan::{FileChange, LiveStep};
+use crate::plan::{FileChange, LiveStep, Needs};
 use crate::root::{Kind, Root};
 use crate::target::Target;
 
@@ -100,7 +100,7 @@ pub fn set(target: &Target, name: &str, planned: &[FileChange]) -> Result<(Vec<F
     let now = identity::hostname(root);
     let steps = match now {
         Some(now) if target.is_live() && now != name => {
-            vec![LiveStep { run: kernel(target, name), back: Some(kernel(target, &now)) }]
+            vec![LiveStep { run: kernel(target, name), back: Some(kernel(target, &now)), needs: Needs::Any }]
         }
         _ => Vec::new(),
     };

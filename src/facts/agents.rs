@@ -35,6 +35,9 @@ pub const SERVICES: [&str; 5] =
 /// The service under which this program is the agent.
 pub const NOVACTL_SERVICE: &str = "novactl-agent";
 
+/// Where this program stands when it is the agent.
+pub const NOVACTL_PROGRAM: &str = "usr/sbin/novactl";
+
 /// The packages that hold an agent.
 const PACKAGES: [&str; 3] = ["nova-agent", "python3-nova-agent", "python-nova-agent"];
 

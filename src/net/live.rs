@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use super::intent::{Family, Hop, Intent, NicIntent, RouteIntent};
 use crate::check::{Finding, Topic};
 use crate::exec::Cmd;
-use crate::plan::LiveStep;
+use crate::plan::{LiveStep, Needs};
 
 /// The most that one step takes; iproute2 answers at once unless the kernel is stuck.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -257,7 +257,11 @@ fn metric_of(route: &RouteIntent) -> u32 {
 }
 
 fn step(run: &[&str], back: Option<&[&str]>) -> LiveStep {
-    LiveStep { run: Cmd::new(run).within(LIMIT), back: back.map(|back| Cmd::new(back).within(LIMIT)) }
+    LiveStep {
+        run: Cmd::new(run).within(LIMIT),
+        back: back.map(|back| Cmd::new(back).within(LIMIT)),
+        needs: Needs::Any,
+    }
 }
 
 /// Reads `2: eth0    inet 10.0.0.5/24 brd 10.0.0.255 scope global eth0\       valid_lft forever …`.

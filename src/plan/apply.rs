@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::accounts;
 use super::journal::{self, FileRecord, Journal, NodeRecord, Record, State};
-use super::{FileChange, Leaves, LiveStep, Plan, Prepared};
+use super::{FileChange, Leaves, LiveStep, Needs, Plan, Prepared};
 use crate::exec::{self, Cmd};
 use crate::root::{Node, Root};
 use crate::target::Target;
@@ -166,18 +166,24 @@ impl Prepared {
 
     fn make(&self, root: &Root, runs: Runs, interrupt: &Interrupt, steps_made: &mut usize) -> Result<()> {
         let go_on = || if interrupt.is_set() { Err(anyhow!("interrupted")) } else { Ok(()) };
+        let steps = if runs == Runs::Yes { self.steps.as_slice() } else { &[] };
+        let (before, after) = steps.split_at(steps.partition_point(|step| step.needs == Needs::Old));
+        let mut make = |steps: &[LiveStep]| {
+            steps.iter().try_for_each(|step| {
+                go_on()?;
+                // counted before it runs: one that failed half-way has to be taken back as well
+                *steps_made += 1;
+                run(&step.run)
+            })
+        };
+        make(before)?;
         for file in &self.files {
             go_on()?;
             root.put(&file.path, &file.after)?;
         }
+        make(after)?;
         if runs == Runs::No {
             return go_on();
-        }
-        for step in &self.steps {
-            go_on()?;
-            // counted before it runs: one that failed half-way has to be taken back as well
-            *steps_made += 1;
-            run(&step.run)?;
         }
         for cmd in &self.activate {
             go_on()?;
@@ -257,8 +263,10 @@ pub fn undo(root: &Root, record: &Record, edits: Edits) -> Result<Plan> {
         let node = journal::original_node(root, record, number)?;
         files.push(FileChange::Restore { path: file.path.clone(), node, secret: file.secret });
     }
-    let back =
-        |step: &LiveStep| step.back.clone().map(|back| LiveStep { run: back, back: Some(step.run.clone()) });
+    let back = |step: &LiveStep| {
+        let needs = step.needs.reversed();
+        step.back.clone().map(|back| LiveStep { run: back, back: Some(step.run.clone()), needs })
+    };
     Ok(Plan {
         verb: "undo",
         title: format!("take back {}", record.id),
@@ -301,6 +309,18 @@ fn closed(journal: &Journal<'_>, mut record: Record, left: Vec<String>, cause: a
 /// Puts everything back and returns what could not be, one line each.
 fn put_back(root: &Root, record: &Record, runs: Runs) -> Vec<String> {
     let mut left = Vec::new();
+    let (with_new, rest): (Vec<_>, Vec<_>) =
+        record.steps.iter().rev().partition(|step| step.needs == Needs::New);
+    let say = |left: &mut Vec<String>, cmd: &Cmd, ran: Result<()>| {
+        if let Err(e) = ran {
+            left.push(format!("{e:#}: run {} by hand", cmd.argv().join(" ")));
+        }
+    };
+    if runs == Runs::Yes {
+        for cmd in with_new.into_iter().filter_map(|step| step.back.as_ref()) {
+            say(&mut left, cmd, run_back(cmd));
+        }
+    }
     for (number, file) in record.files.iter().enumerate().rev() {
         let put = root.sweep(&file.path).and_then(|()| {
             let node = journal::original_node(root, record, number)?;
@@ -318,12 +338,11 @@ fn put_back(root: &Root, record: &Record, runs: Runs) -> Vec<String> {
         left.push(format!("{e:#}"));
     }
     if runs == Runs::Yes {
-        let back = record.steps.iter().rev().filter_map(|step| step.back.as_ref());
-        let back = back.map(|cmd| (cmd, run_back(cmd)));
-        for (cmd, ran) in back.chain(record.activate.iter().map(|cmd| (cmd, run(cmd)))) {
-            if let Err(e) = ran {
-                left.push(format!("{e:#}: run {} by hand", cmd.argv().join(" ")));
-            }
+        for cmd in rest.into_iter().filter_map(|step| step.back.as_ref()) {
+            say(&mut left, cmd, run_back(cmd));
+        }
+        for cmd in &record.activate {
+            say(&mut left, cmd, run(cmd));
         }
     }
     left
@@ -332,11 +351,15 @@ fn put_back(root: &Root, record: &Record, runs: Runs) -> Vec<String> {
 /// Takes a step back. One that had not been made, because it failed or we were killed before it, leaves nothing to take
 /// back: that is no failure.
 fn run_back(cmd: &Cmd) -> Result<()> {
-    // what iproute2 says of a route and of an address that are not there; the last from Linux 6.8 on
-    const NOT_THERE: [&str; 3] = [
+    // what iproute2 says of a route and of an address that are not there, the third from Linux 6.8 on; what service,
+    // rc-service and systemctl say of a service that never came
+    const NOT_THERE: [&str; 6] = [
         "RTNETLINK answers: No such process",
         "RTNETLINK answers: Cannot assign requested address",
         "ddress not found",
+        "unrecognized service",
+        "' does not exist",
+        ".service not loaded",
     ];
     let output = cmd.output()?.with_context(|| missing(cmd))?;
     if NOT_THERE.iter().any(|words| output.stderr.contains(words)) {

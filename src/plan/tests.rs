@@ -233,6 +233,7 @@ fn a_program_that_fails_takes_files_and_earlier_steps_back() {
     let step = LiveStep {
         run: Cmd::new(&["sh", "-c", &format!("echo up >>{trace}")]),
         back: Some(Cmd::new(&["sh", "-c", &format!("echo down >>{trace}")])),
+        needs: Needs::Any,
     };
     let fails = Cmd::new(&["sh", "-c", "echo no such interface >&2; exit 7"]);
     let plan = Plan { steps: vec![step], activate: vec![fails], ..plan() };
@@ -244,6 +245,46 @@ fn a_program_that_fails_takes_files_and_earlier_steps_back() {
     assert_eq!(std::fs::read_to_string(trace).unwrap(), "up\ndown\n");
     std::fs::remove_file(trace).unwrap();
     assert_eq!(guest.picture(), before);
+}
+
+#[test]
+fn a_service_that_a_plan_brings_is_stopped_while_its_file_is_there() {
+    let guest = Guest::new().live();
+    let journal = Journal::open(&guest.target.root, Turn::Now).unwrap();
+    let (trace, script) = (guest.dir.path().join("trace"), guest.dir.path().join("etc/service"));
+    let said = |what: &str| {
+        let line = format!("echo {what} $(cat {} || echo without) >>{}", script.display(), trace.display());
+        Cmd::new(&["sh", "-c", &line])
+    };
+    let own = LiveStep { run: said("start"), back: Some(said("stop")), needs: Needs::New };
+    let other = LiveStep { run: said("other-stop"), back: Some(said("other-start")), needs: Needs::Any };
+    let files = || vec![FileChange::write("etc/service", "with")];
+    let brings = |activate: Vec<Cmd>| Plan {
+        files: files(),
+        steps: vec![other.clone(), own.clone()],
+        activate,
+        ..plan_of_nothing()
+    };
+    let made = ["other-stop with", "start with"];
+    let back = ["stop with", "other-start without"];
+    let traced = || {
+        let text = std::fs::read_to_string(&trace).unwrap();
+        std::fs::remove_file(&trace).unwrap();
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+
+    let apply = |plan: Plan| guest.prepared(plan).apply(&guest.target, &journal, &quiet());
+    let record = apply(brings(Vec::new())).unwrap().keep(None).unwrap();
+    assert_eq!(traced(), made);
+    let undo = || super::undo(&guest.target.root, &record, Edits::Refuse).unwrap();
+    // an undo that fails goes the whole way back as well
+    let fails = vec![Cmd::new(&["sh", "-c", "exit 7"])];
+    assert!(apply(Plan { activate: fails.clone(), ..undo() }).is_err());
+    assert_eq!(traced(), [back, ["other-stop with", "start with"]].concat());
+    apply(undo()).unwrap().keep(None).unwrap();
+    assert_eq!(traced(), back);
+    assert!(apply(brings(fails)).is_err());
+    assert_eq!(traced(), [made, back].concat());
 }
 
 #[test]

@@ -117,6 +117,11 @@ impl Host {
         }
     }
 
+    /// Returns the process that was started.
+    pub fn pid(&self) -> u32 {
+        self.agent.as_ref().unwrap().id()
+    }
+
     pub fn is_alive(&mut self) -> bool {
         self.agent.as_mut().unwrap().try_wait().unwrap().is_none()
     }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Boots a tree with systemd as its first process, on a machine whose own first process need not be systemd.
+# Boots a tree with systemd, or sysvinit, as its first process, on a machine whose own need not be systemd.
 #
 #   nspawn.sh boot TREE STATE [ARGUMENTS OF systemd-nspawn]   boot, and wait until the boot has come to an end
 #   nspawn.sh exec STATE PROGRAM...                           run a program inside
@@ -16,8 +16,20 @@ inside() {
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb LC_ALL=C "$@"
 }
 
+# Whether the boot has come to an end: init starts the terminals last.
+is_up() {
+  if [ "$2" = init ]; then
+    inside "$1" pgrep -x getty >/dev/null
+  else
+    case $(inside "$1" systemctl is-system-running 2>/dev/null) in
+    running | degraded) ;;
+    *) return 1 ;;
+    esac
+  fi
+}
+
 boot() {
-  local tree=$1 state=$2 pid child
+  local tree=$1 state=$2 pid child comm
   shift 2
   setsid systemd-nspawn --register=no --keep-unit --boot --quiet --directory="$tree" --machine="nova$$" \
     --console=read-only --private-network "$@" </dev/null >"$state/console" 2>&1 &
@@ -26,11 +38,10 @@ boot() {
   for _ in $(seq 600); do
     kill -0 "$pid" 2>/dev/null || { cat "$state/console" >&2; exit 1; }
     for child in $(cat "/proc/$pid/task/$pid/children" 2>/dev/null); do
-      [ "$(cat "/proc/$child/comm" 2>/dev/null)" = systemd ] || continue
+      comm=$(cat "/proc/$child/comm" 2>/dev/null) || continue
+      case $comm in systemd | init) ;; *) continue ;; esac
       echo "$child" >"$state/leader"
-      case $(inside "$state" systemctl is-system-running 2>/dev/null) in
-      running | degraded) return 0 ;;
-      esac
+      ! is_up "$state" "$comm" || return 0
     done
     sleep .1
   done
@@ -42,8 +53,12 @@ boot() {
 stop() {
   local pid
   pid=$(cat "$1/pid")
-  # systemd(1): halt
-  kill -s SIGRTMIN+4 "$(cat "$1/leader")" 2>/dev/null || true
+  if [ "$(cat "/proc/$(cat "$1/leader")/comm" 2>/dev/null)" = init ]; then
+    inside "$1" poweroff >/dev/null 2>&1 || true
+  else
+    # systemd(1): halt
+    kill -s SIGRTMIN+4 "$(cat "$1/leader")" 2>/dev/null || true
+  fi
   for _ in $(seq 300); do
     kill -0 "$pid" 2>/dev/null || return 0
     sleep .1

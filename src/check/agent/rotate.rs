@@ -8,7 +8,7 @@ use crate::commands::boot;
 use crate::exec::Cmd;
 use crate::facts::init::Init;
 use crate::facts::log;
-use crate::plan::{FileChange, LiveStep, Plan};
+use crate::plan::{FileChange, LiveStep, Needs, Plan};
 use crate::root::Root;
 use crate::target::Target;
 
@@ -74,7 +74,7 @@ pub(super) fn fix(target: &Target) -> Result<Plan> {
         let log = format!("/{}", log::PATH);
         // no way back: by then the agent has begun a new one
         let run = Cmd::new(&["mv", "-n", "--", &log, &format!("{log}.{number}")]);
-        steps.push(LiveStep { run, back: None });
+        steps.push(LiveStep { run, back: None, needs: Needs::Any });
         let service = target.agents().all.first().and_then(|agent| agent.service());
         let init = target.services().init;
         let verb = if init == Init::Systemd { "try-restart" } else { "restart" };

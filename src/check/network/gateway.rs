@@ -16,7 +16,7 @@ use crate::exec::Cmd;
 use crate::net::intent::Family;
 use crate::net::live::Live;
 use crate::net::survey::Survey;
-use crate::plan::{LiveStep, Plan};
+use crate::plan::{LiveStep, Needs, Plan};
 use crate::target::Target;
 
 pub(super) const DEFAULT_SINGLE: Check = Check {
@@ -139,7 +139,7 @@ fn live_rivals(live: &Live, family: Family, survey: &Survey) -> (Vec<String>, Ve
         let (via, metric) = (via.to_string(), metric.to_string());
         let words = ["default", "via", via.as_str(), "dev", nic, "metric", metric.as_str()];
         let cmd = |verb| Cmd::new(&[&["ip", flag, "route", verb][..], &words].concat()).within(LIMIT);
-        LiveStep { run: cmd("del"), back: Some(cmd("append")) }
+        LiveStep { run: cmd("del"), back: Some(cmd("append")), needs: Needs::Any }
     };
     let steps = routes.iter().filter(|(nic, ..)| *nic != keeper).map(step).collect();
     let shown =

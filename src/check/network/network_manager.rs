@@ -18,7 +18,7 @@ use crate::net::host::HostNetwork;
 use crate::net::ini::{self, Setting};
 use crate::net::links::Kind;
 use crate::net::{ifcfg, keyfile};
-use crate::plan::{LiveStep, Plan};
+use crate::plan::{LiveStep, Needs, Plan};
 use crate::root::Root;
 use crate::target::Target;
 
@@ -89,6 +89,7 @@ fn switch_on(target: &Target) -> Result<Plan> {
     let step = LiveStep {
         run: Cmd::new(&["nmcli", "networking", "on"]),
         back: Some(Cmd::new(&["nmcli", "networking", "off"])),
+        needs: Needs::Any,
     };
     Ok(Plan { verb: "fix", title: "switch networking on".to_owned(), steps: vec![step], ..Plan::default() })
 }

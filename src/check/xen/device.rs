@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::check::mend;
 use crate::exec::Cmd;
 use crate::facts::init::Init;
-use crate::plan::{FileChange, LiveStep, Plan};
+use crate::plan::{FileChange, LiveStep, Needs, Plan};
 use crate::target::Target;
 
 const FSTAB: &str = "etc/fstab";
@@ -37,11 +37,15 @@ pub(super) fn fix(target: &Target) -> Result<Plan> {
             files.push(FileChange::write(list, text + "xenfs\n"));
         }
         // a module that stays loaded harms nothing, and who uses it by then is not known
-        steps.push(LiveStep { run: Cmd::new(&["modprobe", "xenfs"]).within(LIMIT), back: None });
+        steps.push(LiveStep {
+            run: Cmd::new(&["modprobe", "xenfs"]).within(LIMIT),
+            back: None,
+            needs: Needs::Any,
+        });
     }
     let mount = Cmd::new(&["mount", "-t", "xenfs", "none", "/proc/xen"]).within(LIMIT);
     let back = Cmd::new(&["umount", "/proc/xen"]).within(LIMIT);
-    steps.push(LiveStep { run: mount, back: Some(back) });
+    steps.push(LiveStep { run: mount, back: Some(back), needs: Needs::Any });
     Ok(mend::plan(target, "mount xenfs on /proc/xen", files, steps))
 }
 

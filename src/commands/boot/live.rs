@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::exec::Cmd;
 use crate::facts::init::Init;
-use crate::plan::LiveStep;
+use crate::plan::{LiveStep, Needs};
 
 /// How long a service may take to stop or start: a command at hand is finished first.
 const LIMIT: Duration = Duration::from_secs(100);
@@ -19,7 +19,11 @@ pub fn switch(init: Init, name: &str, run: &str, back: Option<&str>) -> LiveStep
         Init::OpenRc => Cmd::new(&["rc-service", name, verb]),
         Init::Upstart | Init::SysV | Init::BsdRc | Init::Unknown => Cmd::new(&["service", name, verb]),
     };
-    LiveStep { run: command(run).within(LIMIT), back: back.map(|verb| command(verb).within(LIMIT)) }
+    LiveStep {
+        run: command(run).within(LIMIT),
+        back: back.map(|verb| command(verb).within(LIMIT)),
+        needs: Needs::Any,
+    }
 }
 
 /// Returns the step that has the manager read its files anew; `None` where it reads them each time.
@@ -30,5 +34,5 @@ pub fn reload(init: Init) -> Option<LiveStep> {
         Init::SysV | Init::OpenRc | Init::BsdRc | Init::Unknown => return None,
     };
     let cmd = cmd.within(RELOAD_LIMIT);
-    Some(LiveStep { run: cmd.clone(), back: Some(cmd) })
+    Some(LiveStep { run: cmd.clone(), back: Some(cmd), needs: Needs::Any })
 }
