@@ -14,7 +14,7 @@ use crate::facts::agents::process::kind_of;
 use crate::facts::agents::{Agent, Kind};
 use crate::facts::init::Service;
 use crate::facts::tools::Machine;
-use crate::plan::{FileChange, LiveStep, Plan};
+use crate::plan::{self, FileChange, LiveStep, Plan};
 use crate::target::Target;
 
 /// Puts novactl's agent in the place of what is there.
@@ -95,7 +95,7 @@ pub(super) fn start(target: &Target) -> Result<Plan> {
         let mut plan = mend::started(target, service);
         if target.services().state(&service.name)?.is_some_and(|state| state.gave_up()) {
             let run = Cmd::new(&["systemctl", "reset-failed", &format!("{}.service", service.name)]);
-            plan.steps.insert(0, LiveStep { run, back: None });
+            plan.steps.insert(0, LiveStep { run, back: None, needs: plan::Needs::Any });
         }
         Ok(plan)
     })
