@@ -153,7 +153,7 @@ fn only_a_newer_release_takes_the_place_and_what_is_refused_changes_nothing() {
         ("/truncated", md5(&newer), "fetching the release"),
         ("/cut", md5(&cut), "refused"),
         ("/missing", md5(b""), "fetching the release"),
-        ("/large", md5(&vec![0; 17 << 20]), "larger than 16777216 bytes"),
+        ("/large", md5(&vec![0; 33 << 20]), "larger than 33554432 bytes"),
         ("/silence", md5(b""), "no end within 20 s, killed"),
     ];
     let server = serve(vec![
@@ -168,7 +168,7 @@ fn only_a_newer_release_takes_the_place_and_what_is_refused_changes_nothing() {
         ("/broken", Page::Whole(broken)),
         ("/truncated", Page::Truncated(newer.clone())),
         ("/cut", Page::Whole(cut)),
-        ("/large", Page::Endless(17 << 20)),
+        ("/large", Page::Endless(33 << 20)),
         ("/silence", Page::Silence),
     ]);
     let Some(()) = start_live(&mut host, &program) else { return };
