@@ -99,6 +99,25 @@ fn under_systemd_a_broken_agent_is_replaced_served_and_had_back() {
     std::fs::remove_file(tree.join("root/late")).unwrap();
     container.run(&["systemctl", "start", "novactl-agent.service"]);
 
+    // another release over this one: it goes on as that, and comes back as this
+    let first = container.pid();
+    let program = std::fs::read(tree.join("root/novactl")).unwrap();
+    std::fs::write(tree.join("root/other"), [&program[..], b"another release"].concat()).unwrap();
+    container.run(&["chmod", "755", "/root/other"]);
+    let over = container.run(&["/root/other", "agent", "install", "--yes"]);
+    assert!(over.status.success(), "{over:#?}");
+    let second = container.pid();
+    assert_ne!(first, second);
+    let runs =
+        |pid: &str| container.run(&["cmp", "/root/other", &format!("/proc/{pid}/exe")]).status.success();
+    assert!(runs(&second), "{}", container.journal());
+    assert_eq!(host.ask("version", "agent"), version);
+    let back = container.run(&["/root/other", "agent", "uninstall", "--yes"]);
+    assert!(String::from_utf8_lossy(&back.stdout).contains("once more"), "{back:#?}");
+    assert!(!runs(&container.pid()), "{}", container.journal());
+    assert_eq!(host.ask("version", "agent"), version);
+    std::fs::remove_file(tree.join("root/other")).unwrap();
+
     let back = container.run(&["/root/novactl", "agent", "uninstall", "--yes"]);
     assert!(back.status.success(), "{back:#?}");
     let after = identity::of(&tree, &["etc", "usr", "root"]);

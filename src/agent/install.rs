@@ -133,8 +133,12 @@ fn steps(target: &Target, others: &[Service]) -> Result<Vec<LiveStep>> {
         }
     }
     steps.extend(boot::reload(init));
-    let own = boot::switch(init, NOVACTL_SERVICE, "start", Some("stop"));
-    steps.push(LiveStep { needs: Needs::New, ..own });
+    steps.push(if runs(target) {
+        // goes on as the release that is put in place, and back
+        boot::switch(init, NOVACTL_SERVICE, "restart", Some("restart"))
+    } else {
+        LiveStep { needs: Needs::New, ..boot::switch(init, NOVACTL_SERVICE, "start", Some("stop")) }
+    });
     Ok(steps)
 }
 

@@ -16,7 +16,7 @@ use super::verification::Broken;
 use super::{Global, say, undo};
 use crate::agent::{self, Executor, Place, install, log};
 use crate::check::{self, Finding, Limits, Selection, Status};
-use crate::commands::Name;
+use crate::commands::{Name, update};
 use crate::plan::journal::{self, Record, State};
 use crate::plan::{Edits, Plan};
 use crate::report::Exit;
@@ -219,14 +219,21 @@ impl Uninstall {
         let target = global.target()?;
         let journal = change::begin(global, &target, &self.consent)?;
         let records = journal::list(&target.root)?;
-        let installed = |record: &Record| record.verb == install::VERB && record.state == State::Done;
-        let Some(record) = records.into_iter().rev().find(installed) else {
+        // each release that was put in place, by a person or by the host
+        let is_ours = |record: &Record| [install::VERB, update::VERB].contains(&record.verb.as_str());
+        let mut own =
+            records.into_iter().rev().filter(|record| is_ours(record) && record.state == State::Done);
+        let Some(record) = own.next() else {
             let hint = "novactl undo --list shows what the journal has";
             let text = "the journal has no installation of the agent to take back";
             return Err(Trouble::new(text, hint, Exit::CannotJudge).into());
         };
         let edits = if self.force { Edits::Overwrite } else { Edits::Refuse };
-        let report = undo::take_back(global, &target, &self.consent, journal.as_ref(), record, edits)?;
+        let mut report = undo::take_back(global, &target, &self.consent, journal.as_ref(), record, edits)?;
+        if own.next().is_some() {
+            report = report
+                .leaving("an earlier release is the agent again: agent uninstall once more takes that back");
+        }
         drop(journal);
         say(global, &report)
     }

@@ -340,6 +340,12 @@ impl ChangeReport {
         Self { words: Some(words), ..self }
     }
 
+    /// Names what is left to do by hand.
+    pub(super) fn leaving(mut self, line: &str) -> Self {
+        self.left.push(line.to_owned());
+        self
+    }
+
     /// Whether the system is now as was asked: the change was made, or there was none to make.
     pub(super) fn is_done(&self) -> bool {
         matches!(self.result, Outcome::Applied | Outcome::NothingToDo)

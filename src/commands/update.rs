@@ -20,6 +20,9 @@ use crate::plan::{FileChange, Plan, Secrecy};
 use crate::root::{READ_MAX, Root};
 use crate::target::Target;
 
+/// The verb in the journal.
+pub const VERB: &str = "agentupdate";
+
 /// How long fetching may take; the host gives a command 30 s.
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -104,7 +107,7 @@ impl Update {
             secret: Secrecy::Open,
         };
         let title = format!("put novactl {version} in place");
-        let plan = Plan { verb: "agentupdate", title, files: vec![file], ..Plan::default() };
+        let plan = Plan { verb: VERB, title, files: vec![file], ..Plan::default() };
         Ok(Successor { plan, version })
     }
 
