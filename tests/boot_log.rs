@@ -54,7 +54,7 @@ fn guest() -> Option<tempfile::TempDir> {
         let time = 2_000_000_000_000_000_u64 + number * 1_000_000;
         export += &format!(
             "__REALTIME_TIMESTAMP={time}\n__MONOTONIC_TIMESTAMP={number}\n\
-             _BOOT_ID=0123456789abcdef0123456789abcdef\nMESSAGE={message}\n{field}\n\n"
+             _BOOT_ID=0123456789abcdef0123456789abcdef\nMESSAGE={message}\n_PID=1\n{field}\n\n"
         );
     }
     fs::write(dir.path().join("export"), export).unwrap();
@@ -123,7 +123,7 @@ fn an_agent_that_died_before_its_first_line_is_found_on_a_disk() {
     fs::remove_file(guest.path().join("var/log/nova-agent.log")).unwrap();
     let journal = |message: &str| {
         format!(
-            "__REALTIME_TIMESTAMP=2000000100000000\n__MONOTONIC_TIMESTAMP=9\n_BOOT_ID={:032x}\nMESSAGE={message}\nUNIT={UNIT}\n\n",
+            "__REALTIME_TIMESTAMP=2000000100000000\n__MONOTONIC_TIMESTAMP=9\n_BOOT_ID={:032x}\nMESSAGE={message}\n_PID=1\nUNIT={UNIT}\n\n",
             7
         )
     };

@@ -39,15 +39,18 @@ impl LastBoot {
 
     /// Returns the lines that tell why it died.
     pub(super) fn reasons(&self) -> Vec<Evidence> {
-        let lines = telling(self.said.iter().map(|said| said.text.as_str()), QUOTES);
-        self.said.iter().filter(|said| lines.contains(&said.text.as_str())).map(quote).collect()
+        let mut lines = telling(self.said.iter().map(|said| said.text.as_str()), QUOTES);
+        lines.dedup();
+        let of_line = |line: &&str| self.said.iter().find(|said| said.text == **line);
+        lines.iter().filter_map(of_line).map(quote).collect()
     }
 
     /// Whether it failed by itself, and nothing started it again. What an orderly stop ends with is no failure, and a
-    /// start that timed out is one of another kind.
+    /// start that timed out is one of another kind. A text file does not tell: systemd before 250 says "Started Nova
+    /// Agent" and not of which unit.
     pub(super) fn has_failed(&self) -> bool {
         let (mut failed, mut is_stopping) = (None, false);
-        for said in &self.said {
+        for said in self.said.iter().filter(|said| said.by_systemd && said.time.is_some()) {
             let says = |words: &[&str]| words.iter().any(|word| said.text.contains(word));
             if says(&["Starting ", "Started "]) {
                 (failed, is_stopping) = (None, false);
@@ -82,8 +85,9 @@ fn changed(root: &Root, agent: &Agent, service: &Service) -> Result<u64> {
     let files = settings.filter_map(|setting| Some(setting.source.rsplit_once(':')?.0));
     let mut changed = 0;
     for file in files.chain([agent.file.as_str()]) {
-        let time = root.stat_opt(file)?.and_then(|stat| u64::try_from(stat.mtime).ok());
-        changed = changed.max(time.unwrap_or(0));
+        // a package keeps the time of its making, so the change of the file's node counts as well
+        let time = root.stat_opt(file)?.map(|stat| stat.mtime.max(stat.ctime));
+        changed = changed.max(time.and_then(|time| u64::try_from(time).ok()).unwrap_or(0));
     }
     Ok(changed)
 }
@@ -96,6 +100,7 @@ mod tests {
         let said = |(time, text): &(u64, &str)| Said {
             source: "x".to_owned(),
             time: Some(*time),
+            by_systemd: true,
             text: (*text).to_owned(),
         };
         LastBoot { said: lines.iter().map(said).collect(), changed }
@@ -124,5 +129,11 @@ mod tests {
             assert_eq!(last_boot(lines, 6).has_failed(), want, "{lines:?}");
         }
         assert!(!last_boot(&[START, FAILED], 21).has_failed(), "it was changed since");
+        let mut text = last_boot(&[START, FAILED], 0);
+        text.said.iter_mut().for_each(|said| said.time = None);
+        assert!(!text.has_failed(), "a text file says too little");
+        let mut own = last_boot(&[START, FAILED, START], 0);
+        own.said[2].by_systemd = false;
+        assert!(own.has_failed(), "the agent's own words are not systemd's");
     }
 }

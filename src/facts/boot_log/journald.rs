@@ -3,6 +3,7 @@
 //!
 //! Source: systemd's docs/JOURNAL_FILE_FORMAT.md and src/libsystemd/sd-journal/journal-def.h.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -11,7 +12,7 @@ use anyhow::{Context, Result};
 
 use super::{LINE_MAX, LINES_MAX, Said};
 use crate::date::Date;
-use crate::root::Root;
+use crate::root::{Kind, Root};
 
 const DIR: &str = "var/log/journal";
 
@@ -19,8 +20,10 @@ const DIR: &str = "var/log/journal";
 const FILES_MAX: usize = 512;
 /// The newest files of the last boot that are looked into.
 const LOOKED_INTO: usize = 4;
-/// The most steps along a list of the file.
-const STEPS_MAX: usize = 100_000;
+/// The most reads of one file: its lists can lead in circles.
+const READS_MAX: usize = 200_000;
+/// The most bytes of an array: as many entries as a file of the usual 128 MiB holds.
+const ARRAY_MAX: u64 = 8 << 20;
 /// The most arrays of one list.
 const ARRAYS_MAX: usize = 1000;
 /// The most entries of one unit that are looked at, from the end.
@@ -46,19 +49,32 @@ const ENTRY_ARRAY: u8 = 6;
 /// An entry's time since the boot in microseconds, as the clock may have been set in between, and its number.
 type Order = (u64, u64);
 
-/// Returns what the last boot's entries say of a unit; `None` where no file of journald is there.
-pub(super) fn of(root: &Root, unit: &str) -> Result<Option<Vec<Said>>> {
+/// What journald's files say.
+pub(super) struct Journals {
+    /// When the last entry was written, in seconds since 1970.
+    pub(super) last: u64,
+    pub(super) said: Vec<Said>,
+}
+
+/// Returns what the last boot's entries say of a unit; `None` where no file of journald can be read. What is broken, as
+/// after a hard stop, is passed over.
+pub(super) fn of(root: &Root, unit: &str) -> Result<Option<Journals>> {
     let mut files = files(root)?;
     files.sort_by_key(|file| std::cmp::Reverse(file.last));
-    let Some(newest) = files.first() else { return Ok(None) };
-    let Some(boot) = newest.last_boot()? else { return Ok(Some(Vec::new())) };
-    let mut found: Vec<(Order, Said)> = Vec::new();
-    for file in files.iter().take(LOOKED_INTO) {
-        found.extend(file.about(unit, &boot)?);
-    }
+    let newest = files.iter().find_map(|file| {
+        let boot = passed_over(file.last_boot()).flatten()?;
+        Some((file.last / 1_000_000, boot))
+    });
+    let Some((last, boot)) = newest else { return Ok(None) };
+    let about = files.iter().take(LOOKED_INTO).filter_map(|file| passed_over(file.about(unit, &boot)));
+    let mut found: Vec<(Order, Said)> = about.flatten().collect();
     found.sort_by_key(|(order, _)| *order);
     let kept = found.split_off(found.len().saturating_sub(LINES_MAX));
-    Ok(Some(kept.into_iter().map(|(_, said)| said).collect()))
+    Ok(Some(Journals { last, said: kept.into_iter().map(|(_, said)| said).collect() }))
+}
+
+fn passed_over<T>(read: Result<T>) -> Option<T> {
+    read.inspect_err(|error| tracing::debug!("{error:#}")).ok()
 }
 
 /// Returns the files of the system's journal, of whichever machine id.
@@ -70,6 +86,9 @@ fn files(root: &Root) -> Result<Vec<Journal>> {
         for path in paths.iter().filter(|path| path[dir.len()..].starts_with("/system")) {
             if files.len() == FILES_MAX {
                 return Ok(files);
+            }
+            if root.stat_opt(path)?.is_none_or(|stat| stat.kind != Kind::File) {
+                continue;
             }
             if let Some((file, size)) = root.open_file(path)? {
                 // what is no journal, or of a format to come, is none of ours
@@ -92,6 +111,7 @@ struct Journal {
     entries: u64,
     /// When the last entry was written, in microseconds since 1970.
     last: u64,
+    reads: Cell<usize>,
 }
 
 /// An object of a kind that was asked for.
@@ -112,40 +132,44 @@ impl Journal {
         }
         let is_compact = flags & COMPACT != 0;
         let (fields, entries, last) = ((word(120), word(128)), word(176), word(192));
-        Some(Self { path, file, size, is_compact, fields, entries, last })
+        Some(Self { path, file, size, is_compact, fields, entries, last, reads: Cell::new(0) })
     }
 
-    /// Returns the entries of a boot about a unit.
+    /// Returns the entries of a boot about a unit: systemd's own, which others can imitate but for their process, and
+    /// the unit's.
     fn about(&self, unit: &str, boot: &[u8]) -> Result<Vec<(Order, Said)>> {
         let mut found = Vec::new();
-        for (field, who) in [("UNIT", "systemd: "), ("_SYSTEMD_UNIT", "")] {
+        for (field, by_systemd) in [("UNIT", true), ("_SYSTEMD_UNIT", false)] {
             let Some(data) = self.data_of(field, &format!("{field}={unit}"))? else { continue };
-            for entry in self.entries_of(data)?.into_iter().rev().take(ENTRIES_MAX) {
+            for entry in self.entries_of(data)?.into_iter().rev() {
                 let entry = self.object(entry, ENTRY)?;
                 if self.bytes(entry.at + 40, 16)? != boot {
                     break;
                 }
-                let Some(message) = self.message_of(&entry)? else { continue };
+                let (message, pid) = self.message_of(&entry)?;
+                if by_systemd && pid != "1" {
+                    continue;
+                }
                 let time = self.word(entry.at + 24)? / 1_000_000;
+                let who = if by_systemd { "systemd: " } else { "" };
                 let text = format!("{} {who}{message}", Date::of(time));
                 let text = text.chars().take(LINE_MAX).collect();
-                let said = Said { source: self.path.clone(), time: Some(time), text };
+                let said = Said { source: self.path.clone(), time: Some(time), by_systemd, text };
                 found.push(((self.word(entry.at + 32)?, self.word(entry.at + 16)?), said));
             }
         }
         Ok(found)
     }
 
-    /// Returns where the data object of a field and value is.
+    /// Returns where the data object of a field and value is. One that is short is not packed.
     fn data_of(&self, field: &str, wanted: &str) -> Result<Option<u64>> {
         let Some(field) = self.field(field)? else { return Ok(None) };
         let mut next = self.word(field + 32)?;
-        for _ in 0..STEPS_MAX {
-            if next == 0 {
-                break;
-            }
+        while next != 0 {
             let data = self.object(next, DATA)?;
-            if self.payload(&data, wanted.len() as u64 + 1)?.as_deref() == Some(wanted.as_bytes()) {
+            let start = self.payload_start();
+            let has_length = data.flags == 0 && data.size == start + wanted.len() as u64;
+            if has_length && self.bytes(data.at + start, wanted.len() as u64)? == wanted.as_bytes() {
                 return Ok(Some(data.at));
             }
             next = self.word(data.at + 32)?;
@@ -156,16 +180,12 @@ impl Journal {
     /// Returns where the object of a field's name is.
     fn field(&self, name: &str) -> Result<Option<u64>> {
         let (table, length) = self.fields;
-        for bucket in (0..length / 16).take(STEPS_MAX) {
-            let mut next = self.word(table + bucket * 16)?;
-            for _ in 0..STEPS_MAX {
-                if next == 0 {
-                    break;
-                }
+        for bucket in 0..length / 16 {
+            let mut next = self.word(table.saturating_add(bucket * 16))?;
+            while next != 0 {
                 let field = self.object(next, FIELD)?;
-                if field.size == 40 + name.len() as u64
-                    && self.bytes(field.at + 40, field.size - 40)? == name.as_bytes()
-                {
+                let has_length = field.size == 40 + name.len() as u64;
+                if has_length && self.bytes(field.at + 40, field.size - 40)? == name.as_bytes() {
                     return Ok(Some(field.at));
                 }
                 next = self.word(field.at + 24)?;
@@ -184,16 +204,20 @@ impl Journal {
         Ok(None)
     }
 
-    /// Returns where the entries with a data object are, the oldest first.
+    /// Returns where the last entries with a data object are, the oldest first.
     fn entries_of(&self, data: u64) -> Result<Vec<u64>> {
-        let mut entries = vec![self.word(data + 40)?];
-        for array in self.arrays(self.word(data + 48)?)? {
-            entries.extend(self.items(&array)?);
-            if entries.len() > STEPS_MAX {
+        let mut newest = Vec::new();
+        for array in self.arrays(self.word(data + 48)?)?.iter().rev() {
+            newest.extend(self.items(array)?.into_iter().rev());
+            if newest.len() >= ENTRIES_MAX {
                 break;
             }
         }
-        Ok(entries)
+        newest.push(self.word(data + 40)?);
+        newest.truncate(ENTRIES_MAX);
+        newest.retain(|entry| *entry != 0);
+        newest.reverse();
+        Ok(newest)
     }
 
     /// Returns a list of arrays: each is larger than the one before, so there are few.
@@ -210,35 +234,43 @@ impl Journal {
     /// Returns what an array holds; the end of the last one is room for later.
     fn items(&self, array: &Object) -> Result<Vec<u64>> {
         let width = if self.is_compact { 4 } else { 8 };
-        let length = array.size.saturating_sub(24).min(width * STEPS_MAX as u64);
+        let length = array.size.saturating_sub(24).min(ARRAY_MAX);
         let items = self.bytes(array.at + 24, length)?;
         Ok(items.chunks_exact(width as usize).map(number).filter(|entry| *entry != 0).collect())
     }
 
-    fn message_of(&self, entry: &Object) -> Result<Option<String>> {
+    /// Returns what an entry says, and which process said it.
+    fn message_of(&self, entry: &Object) -> Result<(String, String)> {
         let width = if self.is_compact { 4 } else { 16 };
         let length = entry.size.saturating_sub(64).min(width * FIELDS_MAX as u64);
+        let (mut message, mut pid) = (String::new(), String::new());
         for item in self.bytes(entry.at + 64, length)?.chunks_exact(width as usize) {
             let data = self.object(number(&item[..item.len().min(8)]), DATA)?;
-            let payload = self.payload(&data, FIELD_MAX)?.unwrap_or_default();
-            if let Some(message) = payload.strip_prefix(b"MESSAGE=") {
-                return Ok(Some(String::from_utf8_lossy(message).into_owned()));
+            let payload = self.payload(&data)?.unwrap_or_default();
+            let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+            if let Some(value) = payload.strip_prefix(b"MESSAGE=") {
+                message = text(value);
+            } else if let Some(value) = payload.strip_prefix(b"_PID=") {
+                pid = text(value);
             }
         }
-        Ok(None)
+        Ok((message, pid))
     }
 
-    /// Returns at most `limit` bytes of the value of a data object; `None` where it is packed in a way that is not known.
-    fn payload(&self, data: &Object, limit: u64) -> Result<Option<Vec<u8>>> {
-        let start = if self.is_compact { 72 } else { 64 };
+    fn payload_start(&self) -> u64 {
+        if self.is_compact { 72 } else { 64 }
+    }
+
+    /// Returns the beginning of the value of a data object; `None` where it is packed in a way that is not known.
+    fn payload(&self, data: &Object) -> Result<Option<Vec<u8>>> {
+        let start = self.payload_start();
         let length = data.size.saturating_sub(start);
-        if data.flags == 0 {
-            return self.bytes(data.at + start, length.min(limit)).map(Some);
-        }
-        if length > FIELD_MAX {
-            return Ok(None);
-        }
-        Ok(unpacked(data.flags, &self.bytes(data.at + start, length)?, limit))
+        let bytes = self.bytes(data.at + start, length.min(FIELD_MAX))?;
+        Ok(match data.flags {
+            0 => Some(bytes),
+            _ if length > FIELD_MAX => None,
+            flags => unpacked(flags, &bytes),
+        })
     }
 
     /// Returns an object of the kind that is expected.
@@ -258,6 +290,8 @@ impl Journal {
     }
 
     fn bytes(&self, at: u64, length: u64) -> Result<Vec<u8>> {
+        self.reads.set(self.reads.get() + 1);
+        anyhow::ensure!(self.reads.get() <= READS_MAX, "reading {}: its lists have no end", self.path);
         anyhow::ensure!(at <= self.size && length <= self.size - at, "reading {}: it ends early", self.path);
         let mut bytes = vec![0; usize::try_from(length)?];
         self.file.read_exact_at(&mut bytes, at).with_context(|| format!("reading {}", self.path))?;
@@ -273,7 +307,7 @@ fn number(bytes: &[u8]) -> u64 {
 }
 
 /// Unpacks a value by the flags of its object: xz, lz4 behind its length, or zstd.
-fn unpacked(flags: u8, packed: &[u8], limit: u64) -> Option<Vec<u8>> {
+fn unpacked(flags: u8, packed: &[u8]) -> Option<Vec<u8>> {
     const XZ: u8 = 1;
     const LZ4: u8 = 2;
     const ZSTD: u8 = 4;
@@ -288,7 +322,7 @@ fn unpacked(flags: u8, packed: &[u8], limit: u64) -> Option<Vec<u8>> {
         _ => return None,
     };
     let mut value = Vec::new();
-    reader.take(limit).read_to_end(&mut value).ok()?;
+    reader.take(FIELD_MAX).read_to_end(&mut value).ok()?;
     Some(value)
 }
 
@@ -315,11 +349,12 @@ mod tests {
     fn export() -> String {
         let mut text = String::new();
         let mut entry = |boot: u32, number: u32, unit: &str, message: &str| {
+            let pid = if unit.starts_with("UNIT=") { 1 } else { 812 };
             let time =
                 1_764_000_000_000_000_u64 + u64::from(boot) * 86_400_000_000 + u64::from(number) * 1000;
             text += &format!(
                 "__REALTIME_TIMESTAMP={time}\n__MONOTONIC_TIMESTAMP={number}\n_BOOT_ID={boot:032x}\n\
-                 MESSAGE={message}\nPRIORITY=6\n{unit}\n\n"
+                 MESSAGE={message}\nPRIORITY=6\n_PID={pid}\n{unit}\n\n"
             );
         };
         for boot in 1..=3 {
@@ -371,7 +406,7 @@ mod tests {
     }
 
     fn read(root: &Path) -> Vec<String> {
-        let said = of(&Root::open(root).unwrap(), UNIT).unwrap().unwrap();
+        let said = of(&Root::open(root).unwrap(), UNIT).unwrap().unwrap().said;
         let message =
             |said: &Said| said.text[20..].trim_start_matches("systemd: ").chars().take(150).collect();
         said.iter().map(message).collect()
@@ -392,7 +427,7 @@ mod tests {
             let wanted = journalctl(dir.path());
             assert_eq!(wanted.len(), 701, "{environment:?}");
             assert!(read(dir.path()) == wanted[wanted.len() - LINES_MAX..], "{environment:?}");
-            let said = of(&Root::open(dir.path()).unwrap(), UNIT).unwrap().unwrap();
+            let said = of(&Root::open(dir.path()).unwrap(), UNIT).unwrap().unwrap().said;
             let last = said.last().unwrap();
             assert_eq!(
                 last.text,
@@ -425,17 +460,17 @@ mod tests {
             .replace(&format!("{:032x}", 3), &format!("{:032x}", 4));
         let quiet = quiet.replace("17642", "17643");
         write(dir.path(), "system@2.journal", &quiet, &[]);
-        assert_eq!(of(&Root::open(dir.path()).unwrap(), UNIT).unwrap(), Some(Vec::new()));
+        assert_eq!(read(dir.path()), Vec::<String>::new());
     }
 
     #[test]
     fn a_system_without_a_journal_has_none() {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path()).unwrap();
-        assert_eq!(of(&root, UNIT).unwrap(), None);
+        assert!(of(&root, UNIT).unwrap().is_none());
         fs::create_dir_all(dir.path().join(MACHINE)).unwrap();
         fs::write(dir.path().join(MACHINE).join("system.journal"), "LPKSHHRH").unwrap();
-        assert_eq!(of(&root, UNIT).unwrap(), None);
+        assert!(of(&root, UNIT).unwrap().is_none());
     }
 
     proptest! {
