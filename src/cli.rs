@@ -134,6 +134,9 @@ impl Cli {
     }
 }
 
+/// What every system has one of: a directory that has none is no root, most often a mount point without its disk.
+const SYSTEM: [&str; 4] = ["etc", "usr", "bin", "sbin"];
+
 impl Global {
     /// Returns how much is to be said.
     pub fn volume(&self) -> Volume {
@@ -152,7 +155,15 @@ impl Global {
         let source = self.source();
         match (&self.disk, &self.root) {
             (Some(disk), _) => Ok(Target::on_disk(self.opened(disk)?, source)),
-            (None, Some(root)) => Target::offline(root, source).map_err(|e| trouble::no_root(root, &e)),
+            (None, Some(root)) => {
+                let target = Target::offline(root, source).map_err(|e| trouble::no_root(root, &e))?;
+                // a link that leads nowhere is something to look at
+                let is_there = |name: &&str| !matches!(target.root.lstat_opt(name), Ok(None));
+                if SYSTEM.iter().any(is_there) {
+                    return Ok(target);
+                }
+                Err(trouble::no_system(root))
+            }
             (None, None) => Target::live(source),
         }
     }

@@ -3,6 +3,8 @@
 //! What comes from a customer's disk or from the host is untrusted: control characters are made visible, so that no
 //! escape sequence reaches the terminal.
 
+mod password;
+
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -292,16 +294,28 @@ pub fn new_password(user: &str) -> anyhow::Result<Option<Secret>> {
     if !is_terminal() {
         return Ok(None);
     }
-    let prompt = format!("New password of {}", visible(user));
-    let password = dialoguer::Password::new()
-        .with_prompt(prompt)
-        .with_confirmation("The same once more", "The two are not the same.")
-        .report(false);
-    Ok(Some(Secret::new(asked(|| password.interact())?.into_bytes())))
+    asking(true);
+    let password = password::ask(&format!("New password of {}", visible(user)));
+    asking(false);
+    password.map(Some)
 }
 
 /// Waits for an answer. Whoever leaves at the question gets a terminal with its cursor back.
 fn asked<T>(interact: impl FnOnce() -> dialoguer::Result<T>) -> anyhow::Result<T> {
+    asking(true);
+    let answer = interact();
+    asking(false);
+    answer.map_err(|dialoguer::Error::IO(error)| {
+        tracing::debug!("reading an answer: {error}");
+        // a terminal that is gone has neither cursor nor lines
+        let terminal = dialoguer::console::Term::stderr();
+        let _ = terminal.show_cursor().and_then(|()| terminal.write_line(""));
+        Interrupted.into()
+    })
+}
+
+/// Says whether a question stands.
+fn asking(stands: bool) {
     static ASKING: std::sync::LazyLock<Arc<AtomicBool>> = std::sync::LazyLock::new(|| {
         let asking = Arc::<AtomicBool>::default();
         for signal in [SIGTERM, SIGHUP] {
@@ -315,16 +329,7 @@ fn asked<T>(interact: impl FnOnce() -> dialoguer::Result<T>) -> anyhow::Result<T
         set.inspect_err(|e| tracing::debug!("handling signals: {e}")).ok();
         asking
     });
-    ASKING.store(true, Ordering::Relaxed);
-    let answer = interact();
-    ASKING.store(false, Ordering::Relaxed);
-    answer.map_err(|dialoguer::Error::IO(error)| {
-        tracing::debug!("reading an answer: {error}");
-        // a terminal that is gone has neither cursor nor lines
-        let terminal = dialoguer::console::Term::stderr();
-        let _ = terminal.show_cursor().and_then(|()| terminal.write_line(""));
-        Interrupted.into()
-    })
+    ASKING.store(stands, Ordering::Relaxed);
 }
 
 /// Writes a drawn password on the standard output, the only secret that is ever shown.

@@ -231,7 +231,7 @@ fn what_netplan_refuses_is_refused_before_it_is_in_place() {
 }
 
 /// A whole file.
-const GOLDEN: &str = r#"# The network that the host assigns, written by novactl. Changes are lost when it writes again.
+const GOLDEN: &str = r#"# The network as the host assigns it, written by novactl. Changes are lost when it writes again.
 network:
   version: 2
   ethernets:

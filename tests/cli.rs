@@ -90,7 +90,7 @@ fn what_is_no_root_is_said_with_exit_code_3_and_a_document() {
     fs::write(dir.path().join("file"), "").unwrap();
     symlink("nowhere", dir.path().join("dangling")).unwrap();
     symlink("loop", dir.path().join("loop")).unwrap();
-    for root in ["missing", "file", "dangling", "loop", "file/below"] {
+    for root in ["missing", "file", "dangling", "loop", "file/below", "."] {
         let output = doctor(dir.path(), root);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{root}: {stderr}");

@@ -22,9 +22,10 @@ fn run(args: &[&str]) -> Output {
     novactl(args).output().unwrap()
 }
 
-/// An empty tree: everything can be looked at and an agent is missing.
+/// A tree with nothing in it: everything can be looked at and an agent is missing.
 fn empty_root() -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("etc")).unwrap();
     let path = dir.path().to_str().unwrap().to_owned();
     (dir, path)
 }

@@ -238,7 +238,7 @@ fn properties_are_judged_from_a_file_and_from_the_standard_input() {
     use std::io::Write;
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("root");
-    fs::create_dir(&root).unwrap();
+    fs::create_dir_all(root.join("etc")).unwrap();
     let file = dir.path().join("image.json");
     fs::write(&file, r#"{"id": "a-b", "properties": {"xenapi_use_agent": "True"}}"#).unwrap();
     let arguments = ["fix-image", "--dry-run", "--only", "image-metadata", "--format", "json", "--metadata"];
@@ -261,8 +261,10 @@ fn properties_are_judged_from_a_file_and_from_the_standard_input() {
 #[test]
 fn wrong_use_is_refused() {
     let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("etc")).unwrap();
     for (args, code) in [
         (&["fix-image", "--only", "machine-idd"][..], 2),
+        (&["fix-image", "--only", "logs"], 2),
         (&["fix-image", "--metadata", "/no/such/file"], 3),
         (&["fix-image", "--list-steps"], 0),
     ] {

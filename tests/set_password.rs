@@ -266,6 +266,35 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 }
 
 #[test]
+fn ctrl_c_at_the_password_leaves_with_the_echo_back_and_nothing_changed() {
+    let guest = Guest::new();
+    let root = guest.root().display();
+    let line = format!("{} set-password --root {root}", env!("CARGO_BIN_EXE_novactl"));
+    let program = "import os,pty,signal,sys,termios
+signal.alarm(120)
+pid, fd = pty.fork()
+if pid == 0: os.execvp('sh', ['sh', '-c', sys.argv[1] + '; code=$?; stty -a; exit $code'])
+out = b''
+while b'New password of root' not in out: out += os.read(fd, 4096)
+os.write(fd, b's3cr\\x03')
+try:
+    while more := os.read(fd, 4096): out += more
+except OSError: pass
+sys.stdout.buffer.write(out)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+";
+    let Ok(output) = Command::new("python3").args(["-c", program, &line]).output() else {
+        println!("skipped: no python3 to type with");
+        return;
+    };
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    let shows = |word: &str| said.split_whitespace().any(|said| said == word);
+    assert!(shows("echo") && shows("icanon") && shows("isig") && !said.contains("s3cr"), "{said}");
+    assert_eq!(guest.hash("root"), "*");
+}
+
+#[test]
 fn a_process_that_holds_a_password_leaves_no_core() {
     let guest = Guest::new();
     let mut child =

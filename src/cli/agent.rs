@@ -241,6 +241,8 @@ impl Uninstall {
 
 impl Exec {
     fn run(&self, global: &Global, place: Place) -> anyhow::Result<ExitCode> {
+        // a root that is none is said before anything else
+        global.target()?;
         let value = match self.value.as_str() {
             "-" => {
                 let mut text = String::new();

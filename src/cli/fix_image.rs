@@ -173,6 +173,11 @@ impl FixImage {
         {
             return Err(trouble::no_such_check(name));
         }
+        if let Some(step) = self.only.iter().find(|name| !is_check(name)).filter(|_| !self.generalize) {
+            let hint = format!("novactl fix-image --generalize --only {step}");
+            let text = format!("{step} is a step of --generalize, which was not asked for");
+            return Err(Trouble::new(text, hint, Exit::Usage).into());
+        }
         let only: Vec<String> = self.only.iter().filter(is_check).cloned().collect();
         if only.is_empty() && !self.only.is_empty() {
             return Ok(None);

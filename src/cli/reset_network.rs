@@ -49,10 +49,16 @@ pub struct ResetNetworkArgs {
     #[arg(long, value_name = "NIC=ADDRESS/LENGTH", conflicts_with = "from")]
     address: Vec<String>,
     /// Default gateway, with --address: of the NIC named first
-    #[arg(long, value_name = "ADDRESS", requires = "address")]
+    #[arg(long, value_name = "ADDRESS", requires = "address", conflicts_with = "from")]
     gateway: Vec<IpAddr>,
     /// Name server, with --address
-    #[arg(long, value_name = "ADDRESS", requires = "address", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        requires = "address",
+        conflicts_with = "from",
+        value_delimiter = ','
+    )]
     dns: Vec<IpAddr>,
     /// Write for this back end [default: the one in charge]
     #[arg(long, value_name = "NAME", value_parser = backends())]

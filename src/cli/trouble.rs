@@ -167,6 +167,14 @@ pub(super) fn not_put_down(error: anyhow::Error, is_interrupted: bool) -> anyhow
     Trouble::new(format!("{error:#}"), hint, exit).into()
 }
 
+/// A directory that is there and holds no system.
+pub(super) fn no_system(root: &Path) -> anyhow::Error {
+    let text = format!("there is no system under {}: neither etc nor usr nor bin", root.display());
+    let hint =
+        "mount the sick system's root file system there (lsblk -f shows it), or name its disk with --disk";
+    Trouble::new(text, hint, Exit::CannotJudge).into()
+}
+
 /// A root that cannot be looked at.
 pub(super) fn no_root(path: &Path, error: &anyhow::Error) -> anyhow::Error {
     let hint = format!(

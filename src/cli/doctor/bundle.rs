@@ -79,7 +79,10 @@ impl Bundle {
         let name = path.file_name().and_then(OsStr::to_str).filter(|name| !name.is_empty());
         let name = name.with_context(|| format!("writing the bundle: {} names no file", path.display()))?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let directory = Root::open(parent.unwrap_or_else(|| Path::new(".")))?;
+        let directory = Root::open(parent.unwrap_or_else(|| Path::new("."))).map_err(|error| {
+            let text = format!("writing the bundle {}: {}", path.display(), error.root_cause());
+            Trouble::new(text, "its directory has to be there", Exit::CannotJudge)
+        })?;
         if directory.lstat_opt(name)?.is_some() && !consent.yes {
             let hint = "name another file; --yes overwrites this one";
             let text = format!("writing the bundle: {} exists", path.display());

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 
 use self::stanza::{File, Stanza, Stanzas};
 use super::super::configured::Scan;
-use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent};
+use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent, WRITTEN};
 use super::super::netplan;
 use super::{Backend, Claim, Strength, keyfile, networkd, resolv};
 use crate::exec::Cmd;
@@ -78,9 +78,9 @@ impl Backend for Netplan {
     fn render(&self, intent: &Intent, target: &Target) -> Result<Vec<FileChange>> {
         let root = &target.root;
         let stanzas = Stanzas::of(root)?;
-        let mut text = String::from(
-            "# The network that the host assigns, written by novactl. Changes are lost when it writes again.\nnetwork:\n  version: 2\n",
-        );
+        let mark = intent.nics.first().map_or(WRITTEN, NicIntent::mark);
+        let mut text =
+            format!("# The network {mark}. Changes are lost when it writes again.\nnetwork:\n  version: 2\n");
         let mut retired: BTreeSet<&str> = BTreeSet::new();
         let kept = kept(&stanzas, intent, target)?;
         if intent.nics.len() + kept.len() > 0 {
