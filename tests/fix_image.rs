@@ -234,6 +234,49 @@ fn a_real_debian_tree_is_made_ready_and_taken_back() {
 }
 
 #[test]
+fn what_nobody_would_write_anew_stays() {
+    let systemd = ("usr/lib/systemd/systemd", "");
+    let disabled = ("etc/cloud/cloud-init.disabled", "");
+    let unit =
+        ("usr/lib/systemd/system/cloud-init-local.service", "[Service]\nExecStart=/usr/bin/cloud-init\n");
+    let modules = ("etc/cloud/cloud.cfg", "cloud_init_modules: [ssh]\n");
+    // nothing starts it
+    let off = [systemd, ("usr/bin/cloud-init", ""), unit, modules, disabled];
+    let wants = ("usr/lib/systemd/system/default.target", "[Unit]\nWants=cloud-init-local.service\n");
+    let ready = [&off[..], &[wants]].concat();
+    let only = ["--cloud-init", "--only", "network,host-keys,history"];
+    for (files, words, stays) in [
+        (&[systemd][..], &["--cloud-init"][..], true),
+        (&off, &["--cloud-init"], true),
+        (&ready, &only, true),
+        (&[], &["--install-agent"], true),
+        (&ready, &["--cloud-init"], false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let interfaces = "auto lo\niface lo inet loopback\nauto eth0\niface eth0 inet dhcp\n";
+        let own = [
+            ("etc/os-release", "ID=debian\nVERSION_ID=12\n"),
+            ("etc/network/interfaces", interfaces),
+            ("etc/ssh/ssh_host_rsa_key", "k"),
+            ("root/.bash_history", "x"),
+        ];
+        for (path, text) in own.iter().chain(files) {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let made = fix(dir.path(), &[&["--generalize", "--yes"], words].concat());
+        let left = fs::read_to_string(dir.path().join("etc/network/interfaces")).unwrap();
+        let has_key = dir.path().join("etc/ssh/ssh_host_rsa_key").exists();
+        assert_eq!(
+            (made["result"].as_str(), left == interfaces, has_key),
+            (Some("applied"), stays, stays),
+            "{words:?}: {made:#}"
+        );
+    }
+}
+
+#[test]
 fn properties_are_judged_from_a_file_and_from_the_standard_input() {
     use std::io::Write;
     let dir = tempfile::tempdir().unwrap();

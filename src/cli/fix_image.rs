@@ -106,24 +106,13 @@ impl FixImage {
         let is_wanted = |finding: &Finding| {
             finding.status >= Status::Warn && (self.install_agent || !AGENT_REPLACED.contains(&finding.id))
         };
-        let Mending { mut plan, mut ids, mut left } =
-            mending::of(&target, &findings, &is_wanted, "fix-image", title);
+        let mut mending = mending::of(&target, &findings, &is_wanted, "fix-image", title);
         let steps = self.steps(&target, &mut findings);
-        let further = if mending::is_held(&findings) { Vec::new() } else { self.further(&target, &steps) };
-        if self.install_agent && !further.is_empty() {
-            ids.extend(agent::INSTALLED.map(str::to_owned));
-        }
-        let mut made = Vec::new();
-        for (name, planned) in further {
-            let mut merged = plan.clone();
-            match planned.and_then(|planned| merged.merge(planned)) {
-                Ok(()) => {
-                    plan = merged;
-                    made.push(name);
-                }
-                Err(e) => left.push(format!("{name}: {e:#}")),
-            }
-        }
+        let made = match mending::is_held(&findings) {
+            true => Made { who: Who::Agent, names: Vec::new() },
+            false => self.add_further(&target, &steps, &mut mending),
+        };
+        let Mending { plan, ids, left } = mending;
         let acts = target.is_live() && !(plan.steps.is_empty() && plan.activate.is_empty());
         let revert_after =
             (acts && session::ssh_address(&target.root).is_some()).then_some(change::REVERT_AFTER);
@@ -259,18 +248,45 @@ impl FixImage {
         steps
     }
 
-    /// Returns what is planned beside the fixes of checks, each with its name.
-    fn further(&self, target: &Target, steps: &[&'static Step]) -> Vec<(&'static str, anyhow::Result<Plan>)> {
-        let mut keep = generalize::keep();
-        let mut plans = Vec::new();
-        if self.cloud_init && self.only.is_empty() {
-            plans.push(("cloud-init", hand_over::plan(target)));
+    /// Adds what is planned beside the fixes of checks.
+    fn add_further(&self, target: &Target, steps: &[&'static Step], mending: &mut Mending) -> Made {
+        let mut made = Made { who: Who::Agent, names: Vec::new() };
+        let mut add = |name: &'static str, planned: anyhow::Result<Plan>| {
+            let mut merged = mending.plan.clone();
+            let added = planned.and_then(|planned| merged.merge(planned));
+            match &added {
+                Ok(()) => {
+                    mending.plan = merged;
+                    made.names.push(name);
+                }
+                Err(e) => mending.left.push(format!("{name}: {e:#}")),
+            }
+            added.is_ok()
+        };
+        // the steps take away what someone new writes, which nobody does who cannot be put there
+        if let Some((name, planned)) = self.newcomer(target)
+            && add(name, planned)
+        {
+            made.who = self.who();
         }
+        for (name, planned) in planned(target, steps, made.who) {
+            add(name, planned);
+        }
+        if made.who == Who::NewAgent {
+            mending.ids.extend(agent::INSTALLED.map(str::to_owned));
+        }
+        made
+    }
+
+    /// Plans to put somebody new there who configures the copies; `None` where that is not wanted.
+    fn newcomer(&self, target: &Target) -> Option<(&'static str, anyhow::Result<Plan>)> {
         if self.install_agent {
-            plans.push(("agent", install::own_program().and_then(|program| install::plan(target, program))));
+            return Some((
+                "agent",
+                install::own_program().and_then(|program| install::plan(target, program)),
+            ));
         }
-        plans.extend(steps.iter().map(|step| (step.name, step.plan(target, self.who(), &mut keep))));
-        plans
+        (self.cloud_init && self.only.is_empty()).then(|| ("cloud-init", hand_over::plan(target)))
     }
 
     /// Without a config drive, an image for cloud-init cannot be tried here.
@@ -287,14 +303,14 @@ impl FixImage {
         target: Arc<Target>,
         ids: &[String],
         steps: &[&'static Step],
-        made: &[&str],
+        made: &Made,
     ) -> Vec<Finding> {
         let same = Selection { occasion: Occasion::Image, only: ids.to_vec(), ..Selection::default() };
         let mut found =
             if ids.is_empty() { Vec::new() } else { check::run(&target, &same, Limits::default()) };
         // what could not be planned was said before
-        let further = self.further(&target, steps).into_iter().filter(|(name, _)| made.contains(name));
-        for (name, planned) in further {
+        let further = self.newcomer(&target).into_iter().chain(planned(&target, steps, made.who));
+        for (name, planned) in further.filter(|(name, _)| made.names.contains(name)) {
             // what is discarded goes after this look
             let rest =
                 planned.and_then(|planned| Plan { discards: Vec::new(), ..planned }.prepare(&target.root));
@@ -307,6 +323,23 @@ impl FixImage {
         }
         found
     }
+}
+
+/// What was planned beside the fixes of checks.
+struct Made {
+    /// Who configures the copies then.
+    who: Who,
+    names: Vec<&'static str>,
+}
+
+/// Plans steps, each with its name, for copies that `who` configures.
+fn planned(
+    target: &Target,
+    steps: &[&'static Step],
+    who: Who,
+) -> impl Iterator<Item = (&'static str, anyhow::Result<Plan>)> {
+    let mut keep = generalize::keep();
+    steps.iter().map(move |step| (step.name, step.plan(target, who, &mut keep)))
 }
 
 /// Reads what an image is described as.

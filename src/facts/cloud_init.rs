@@ -6,6 +6,7 @@
 //! Source: cloud-init, `cloudinit/util.py` (`read_conf_with_confd`, `read_conf_d`, `mergemanydict`),
 //! `cloudinit/stages.py` (`_find_networking_config`), `systemd/cloud-init-generator`, `tools/ds-identify`.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
@@ -34,6 +35,8 @@ const FILES_MAX: usize = 200;
 pub struct CloudInit {
     /// Whether the next boot starts it.
     pub starts: Starts,
+    /// Whether it would without the file [`DISABLED`].
+    pub would_start: Starts,
     /// Its files, the strongest first.
     files: Vec<(String, Rc<Node>)>,
     /// Files that it leaves out, each with the reason.
@@ -77,9 +80,14 @@ impl CloudInit {
         };
         let (files, left_out) = configuration(root)?;
         let is_filtered = DS_IDENTIFY.iter().any(|path| root.exists(path));
-        let mut found = Self { starts: starts(root, services)?, files, left_out, line, is_filtered };
+        let would_start = starts(root, services)?;
+        let mut found = Self { starts: would_start.clone(), would_start, files, left_out, line, is_filtered };
+        if root.exists(DISABLED) {
+            found.starts = Starts::No(DISABLED.to_owned(), "this file keeps it from starting".to_owned());
+        }
         if let Some((source, word)) = found.word(|word| word == "cloud-init=disabled") {
             found.starts = Starts::No(source, word);
+            found.would_start = found.starts.clone();
         }
         Ok(Some(found))
     }
@@ -198,10 +206,8 @@ fn configuration(root: &Root) -> Result<Files> {
     Ok((files, left_out))
 }
 
+/// Whether the init system starts it where [`DISABLED`] does not keep it from that.
 fn starts(root: &Root, services: &Services) -> Result<Starts> {
-    if root.exists(DISABLED) {
-        return Ok(Starts::No(DISABLED.to_owned(), "this file keeps it from starting".to_owned()));
-    }
     let never = || Starts::No("the init system".to_owned(), "nothing starts cloud-init".to_owned());
     if services.init != Init::Systemd {
         for name in UNITS {
@@ -213,8 +219,12 @@ fn starts(root: &Root, services: &Services) -> Result<Starts> {
         }
         return Ok(never());
     }
-    let reachable = services.reachable(root)?;
-    if let Some(pulled) = UNITS.iter().find_map(|name| reachable.get(&format!("{name}.service"))) {
+    let in_a_boot = services.reachable(root)?;
+    // what is forbidden by the file is not in it
+    let by_generator =
+        if root.exists(DISABLED) { services.reachable_by_cloud_init(root)? } else { BTreeMap::new() };
+    let mut units = UNITS.iter().map(|name| format!("{name}.service"));
+    if let Some(pulled) = units.find_map(|unit| in_a_boot.get(&unit).or_else(|| by_generator.get(&unit))) {
         return Ok(Starts::Yes(pulled.source.clone()));
     }
     Ok(never())

@@ -199,6 +199,17 @@ impl Services {
         Ok(self.boot.get_or_init(|| boot))
     }
 
+    /// Returns the systemd units that a boot would reach by cloud-init's generator if no file forbade it.
+    ///
+    /// # Errors
+    /// A directory of units cannot be read.
+    pub(crate) fn reachable_by_cloud_init(&self, root: &Root) -> Result<BTreeMap<String, Pulled>> {
+        match self.init {
+            Init::Systemd => boot::pulled_by_cloud_init(root, self.units(root)?),
+            _ => Ok(BTreeMap::new()),
+        }
+    }
+
     /// Returns what the running init system says of a service; `None` when it is not systemd or knows no such
     /// service.
     ///

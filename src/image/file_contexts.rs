@@ -4,7 +4,7 @@
 //! metacharacters come last; the last one that matches holds. Before that, aliases replace the beginning of the path.
 //! Where a rule is not known here (look-around, an alternative outside of parentheses), there is no answer, for it could
 //! have been that one's to give. The policy is untrusted: lines, rules, the size of an expression and how many are
-//! tried are bounded, and an expression takes a time that is linear in the path.
+//! tried are bounded, as is the path, in whose length an expression takes linear time.
 //!
 //! Source: libselinux, label_file.c and label_file.h; file_contexts(5).
 
@@ -23,6 +23,8 @@ const RULES_MAX: usize = 50_000;
 /// The largest expression when compiled, in bytes, and how many are tried for one change.
 const COMPILED_MAX: usize = 64 << 10;
 const TRIED_MAX: usize = 20_000;
+/// The longest path that is compared, in bytes: the kernel's PATH_MAX. An alias can make it longer.
+const PATH_MAX: usize = 4096;
 /// The longest label, in bytes.
 const LABEL_MAX: usize = 255;
 /// What stands in the place of a label where there is to be none.
@@ -103,6 +105,9 @@ impl FileContexts {
         let mut path = format!("/{}", path.trim_start_matches('/'));
         for list in &self.aliases {
             path = aliased(list, &path).unwrap_or(path);
+            if path.len() > PATH_MAX {
+                return Answer::Unknown;
+            }
         }
         for rule in self.rules.iter().rev().filter(|rule| path.starts_with(&rule.prefix)) {
             let Some(left) = self.tries_left.checked_sub(1) else { return Answer::Unknown };
@@ -334,6 +339,12 @@ mod tests {
         assert_eq!(said(&"/x a:b:c\n".repeat(RULES_MAX + 1), "x"), Answer::Unknown);
         let slow = format!("/{}z a:b:c\n", "(a*)*".repeat(20));
         assert_eq!(said(&slow, &"a".repeat(4000)), Answer::Unknown);
+        let long = |to: usize| {
+            let aliases = format!("/etc /{}\n", "a".repeat(to));
+            FileContexts::parse(&["/.* a:b:c\n"], ["", &aliases]).unwrap().label("etc/x")
+        };
+        assert_eq!(long(PATH_MAX - 3), Answer::Label("a:b:c".to_owned()));
+        assert_eq!(long(PATH_MAX - 2), Answer::Unknown);
     }
 
     proptest! {

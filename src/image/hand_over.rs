@@ -4,7 +4,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::facts::cloud_init::{CloudInit, DISABLED};
+use crate::facts::cloud_init::{CloudInit, DISABLED, Starts};
 use crate::facts::init::{Enabled, Init, Service};
 use crate::glob;
 use crate::plan::{FileChange, Plan};
@@ -18,12 +18,18 @@ pub const PROPERTIES: [(&str, &str); 3] =
 /// Plans it.
 ///
 /// # Errors
-/// cloud-init is not installed, or something that only hands can change keeps it from the network.
+/// cloud-init is not installed, or something that only hands can change keeps it from starting or from the network.
 pub fn plan(target: &Target) -> Result<Plan> {
     let root = &target.root;
     let Some(cloud_init) = CloudInit::of(root, target.services())? else {
         bail!("cloud-init is not installed: install it in the system first");
     };
+    // FreeBSD's scripts have names of their own, which are not known here
+    if let Starts::No(source, reason) = &cloud_init.would_start
+        && target.services().init != Init::BsdRc
+    {
+        bail!("cloud-init does not start ({source}: {reason}): switch it on first");
+    }
     let mut plan = Plan::default();
     if root.exists(DISABLED) {
         plan.files.push(FileChange::Remove { path: DISABLED.to_owned() });
@@ -116,6 +122,31 @@ fn switched_off(root: &Root, service: &Service, source: &str) -> Result<Vec<File
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::cloud_init::tests::INSTALLED;
+    use crate::facts::tree::Tree;
+    use crate::xenstore::Source;
+
+    #[test]
+    fn cloud_init_that_does_not_start_is_refused_unless_a_file_alone_keeps_it() {
+        let refusal = |tree: Tree| {
+            let target = Target::offline(tree.path(), Source::None).unwrap();
+            plan(&target).map(|plan| format!("{:?}", plan.files)).unwrap_or_else(|e| e.to_string())
+        };
+        let disabled = (DISABLED, "");
+        let with = |files: &[(&str, &str)]| Tree::of(&[&INSTALLED[..], files].concat());
+        assert_eq!(refusal(with(&[])), "[]");
+        assert_eq!(refusal(with(&[disabled])), format!("[Remove({DISABLED})]"));
+        let off =
+            "cloud-init does not start (the init system: nothing starts cloud-init): switch it on first";
+        let masked = "etc/systemd/system/cloud-init-local.service";
+        assert_eq!(refusal(with(&[disabled]).link(masked, "/dev/null")), off);
+        assert_eq!(refusal(Tree::of(&[&INSTALLED[..2], &[disabled]].concat())), off);
+        let line = ("proc/cmdline", "root=/dev/xvda1 cloud-init=disabled\n");
+        assert_eq!(
+            refusal(with(&[disabled, line])),
+            "cloud-init does not start (proc/cmdline: cloud-init=disabled): switch it on first"
+        );
+    }
 
     #[test]
     fn only_the_key_network_goes() {

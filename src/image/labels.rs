@@ -73,10 +73,17 @@ fn is_enforcing(root: &Root) -> Result<bool> {
     Ok(assignments::last(&variables, "SELINUX").is_some_and(|variable| variable.value == "enforcing"))
 }
 
-/// Returns where a new file stands when the links on the way to it are followed, as those who label do.
+/// Returns where a new file stands when the links on the way to it are followed, as those who label do. Directories
+/// that are yet to be made are no links.
 fn real(root: &Root, path: &str) -> Result<String> {
-    let Some((dir, name)) = path.rsplit_once('/') else { return Ok(path.to_owned()) };
-    Ok(root.resolve(dir)?.map_or_else(|| path.to_owned(), |dir| format!("{dir}/{name}")))
+    let mut rest = path;
+    while let Some((parent, _)) = rest.rsplit_once('/') {
+        if let Some(found) = root.resolve(parent)? {
+            return Ok(format!("{found}{}", &path[parent.len()..]));
+        }
+        rest = parent;
+    }
+    Ok(path.to_owned())
 }
 
 /// Returns the label of the first file beside a path that has one.
@@ -133,7 +140,8 @@ mod tests {
         ])
         .link("sbin", "usr/sbin");
         let target = Target::offline(tree.path(), Source::None).unwrap();
-        let files = ["sbin/novactl", "new/dir/x", "tmp/x"].map(|path| FileChange::write(path, "x")).to_vec();
+        let paths = ["sbin/novactl", "sbin/new/dir/x", "new/dir/x", "tmp/x"];
+        let files = paths.map(|path| FileChange::write(path, "x")).to_vec();
         let plan = label(&target, Plan { files, ..Plan::default() }).unwrap();
         let labels: Vec<Option<&[u8]>> = plan
             .files
@@ -143,7 +151,8 @@ mod tests {
                 _ => None,
             })
             .collect();
-        assert_eq!(labels, [Some(&b"a:b:bin_t:s0\0"[..]), Some(b"a:b:other_t:s0\0"), None]);
+        let program = Some(&b"a:b:bin_t:s0\0"[..]);
+        assert_eq!(labels, [program, program, Some(b"a:b:other_t:s0\0"), None]);
     }
 
     #[test]

@@ -38,12 +38,24 @@ pub struct Pulled {
 /// # Errors
 /// A directory cannot be read. A unit that cannot be read has no settings, as systemd would not load it.
 pub(super) fn pulled(root: &Root, units: &Units) -> Result<BTreeMap<String, Pulled>> {
+    let mut first = VecDeque::from([Wanted::first("default.target", "default.target")]);
+    if !root.exists("etc/cloud/cloud-init.disabled") {
+        first.extend(of_cloud_init(root));
+    }
+    follow(root, units, first)
+}
+
+/// Returns the units that cloud-init's generator pulls in where no file forbids it.
+///
+/// # Errors
+/// As for [`pulled`].
+pub(super) fn pulled_by_cloud_init(root: &Root, units: &Units) -> Result<BTreeMap<String, Pulled>> {
+    follow(root, units, of_cloud_init(root).into_iter().collect())
+}
+
+fn follow(root: &Root, units: &Units, mut waiting: VecDeque<Wanted>) -> Result<BTreeMap<String, Pulled>> {
     let mut boot: BTreeMap<String, Pulled> = BTreeMap::new();
     let mut settings = 0;
-    let mut waiting = VecDeque::from([Wanted::first("default.target", "default.target")]);
-    if let Some(generator) = cloud_init(root) {
-        waiting.push_back(Wanted::first("cloud-init.target", generator));
-    }
     while let Some(Wanted { name, by, source }) = waiting.pop_front() {
         if boot.len() >= UNITS_MAX || settings >= SETTINGS_MAX {
             tracing::warn!("the boot has more than {} units: the rest is not followed", boot.len());
@@ -93,15 +105,12 @@ impl Wanted {
     }
 }
 
-/// Returns cloud-init's generator where it pulls cloud-init.target in: unless a file forbids it (cloud-init,
-/// systemd/cloud-init-generator).
-fn cloud_init(root: &Root) -> Option<&'static str> {
+/// Returns what cloud-init's generator pulls in, where there is one (cloud-init, systemd/cloud-init-generator).
+fn of_cloud_init(root: &Root) -> Option<Wanted> {
     const GENERATORS: [&str; 2] = [
         "usr/lib/systemd/system-generators/cloud-init-generator",
         "lib/systemd/system-generators/cloud-init-generator",
     ];
-    if root.exists("etc/cloud/cloud-init.disabled") {
-        return None;
-    }
-    GENERATORS.into_iter().find(|path| root.exists(path))
+    let generator = GENERATORS.into_iter().find(|path| root.exists(path))?;
+    Some(Wanted::first("cloud-init.target", generator))
 }
