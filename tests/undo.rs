@@ -211,3 +211,37 @@ fn what_is_forgotten_is_not_taken_back_and_leaves_no_original() {
     assert_eq!(undo(pending.path(), &["--forget", "--yes"]).status.code(), Some(3));
     assert!(pending.path().join("var/lib/novactl/undo").join(&id).exists());
 }
+
+#[test]
+fn all_that_is_forgotten_includes_entries_without_a_record_or_with_one_that_cannot_be_read() {
+    let (dir, id) = changed(Finish::Kept);
+    let journal = dir.path().join("var/lib/novactl/undo");
+    std::fs::create_dir(journal.join("20260101T000000Z-killed")).unwrap();
+    std::fs::write(journal.join("20260101T000000Z-killed/0.orig"), "root:OLDSECRET:\n").unwrap();
+    std::fs::write(journal.join(&id).join("record.json"), "{").unwrap();
+    let output = undo(dir.path(), &["--forget", "--yes"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("20260101T000000Z-killed has no record: it changed nothing"), "{stderr}");
+    assert!(stderr.contains(&format!("what {id} changed is not known and stays")), "{stderr}");
+    assert_eq!(std::fs::read_dir(journal).unwrap().count(), 0);
+    assert_eq!(motd(dir.path()), "after\n");
+}
+
+#[test]
+fn an_interrupted_change_is_not_forgotten_beside_one_that_cannot_be_read() {
+    let (dir, id) = changed(Finish::Killed);
+    let damaged = dir.path().join("var/lib/novactl/undo/20260101T000000Z-damaged");
+    std::fs::create_dir(&damaged).unwrap();
+    std::fs::write(damaged.join("record.json"), "{").unwrap();
+    let output = undo(dir.path(), &["--forget", "--yes"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains(&format!("{id} was interrupted")), "{stderr}");
+    assert!(damaged.exists());
+    // by its name it goes, and the rest is a journal again
+    assert_eq!(undo(dir.path(), &["--forget", "--yes", "20260101T000000Z-damaged"]).status.code(), Some(0));
+    assert!(!damaged.exists());
+    assert_eq!(undo(dir.path(), &["--forget", "--yes"]).status.code(), Some(0));
+    assert_eq!(motd(dir.path()), "before\n");
+}

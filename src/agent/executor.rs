@@ -12,7 +12,7 @@ use crate::commands::keys::Keys;
 use crate::commands::kms::Activation;
 use crate::commands::network::{self, Proposal, Reached, ResetNetwork};
 use crate::commands::password::{self, SetPassword, Unlock};
-use crate::commands::update::Update;
+use crate::commands::update::{Successor, Update};
 use crate::commands::{Name, Reply, Request};
 use crate::image::labels;
 use crate::net::host;
@@ -79,7 +79,7 @@ impl Executor {
                 let steps = if target.is_live() { vec![program] } else { Vec::new() };
                 Plan { steps, ..registration.plan }
             }),
-            Request::AgentUpdate(update) => update.propose(&target).map(|successor| successor.plan),
+            Request::AgentUpdate(update) => update.propose(&target).map(Successor::into_plan),
         };
         plan.map(|plan| Some((plan, Vec::new()))).map_err(refused)
     }
@@ -155,9 +155,18 @@ impl Executor {
 
     fn update(&mut self, id: &str, update: &Update) -> Result<Reply> {
         let target = self.place.target()?;
+        // Killed before the new release was kept, and started again as that release: it is taken back first, or it would
+        // be refused as no newer than itself, and the next change of any kind would take it back. This program is then
+        // not the one in its place, whatever becomes of the request. Without an open entry no journal is opened: what
+        // is refused leaves nothing behind.
+        if journal::list(&target.root)?.iter().any(|record| record.state == State::Open) {
+            take_back_interrupted(&target, &journal_in_turn(&target)?)?;
+            self.is_replaced = target.is_live();
+        }
         if !is_made(&target, id)? {
             let successor = update.propose(&target)?;
-            change(&target, successor.plan.clone(), id, &|| successor.verify(&target))?;
+            successor.try_out(&target)?;
+            change(&target, successor.into_plan(), id, &|| Ok(()))?;
         }
         // a program of a system that does not run is not started
         self.is_replaced = target.is_live();
@@ -220,9 +229,7 @@ fn is_nic_left_out(finding: &Finding) -> bool {
 /// Makes a change, verifies it, and takes it back when it does not verify.
 fn change(target: &Target, plan: Plan, id: &str, verify: &dyn Fn() -> Result<()>) -> Result<()> {
     let journal = journal_in_turn(target)?;
-    for id in plan::recover(target, &journal)? {
-        tracing::warn!("the change {id} had been interrupted and was taken back");
-    }
+    take_back_interrupted(target, &journal)?;
     let prepared = labels::label(target, plan)?.prepare(&target.root)?.asked_by(id);
     if prepared.is_empty() {
         return verify();
@@ -234,6 +241,13 @@ fn change(target: &Target, plan: Plan, id: &str, verify: &dyn Fn() -> Result<()>
         return Err(applied.take_back(error).into());
     }
     applied.keep(None)?;
+    Ok(())
+}
+
+fn take_back_interrupted(target: &Target, journal: &Journal<'_>) -> Result<()> {
+    for id in plan::recover(target, journal)? {
+        tracing::warn!("the change {id} had been interrupted and was taken back");
+    }
     Ok(())
 }
 

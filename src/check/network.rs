@@ -161,8 +161,7 @@ fn compared(target: &Target, judge: &Judge) -> Result<Vec<Finding>> {
         let nothing = vec![Finding::skipped("the host assigns no address to a NIC of this machine")];
         return Ok(if hidden.is_empty() { nothing } else { hidden });
     }
-    let mut problems = command.network.nics.iter().flat_map(|nic| &nic.problems);
-    if problems.any(|problem| problem.effect == Effect::LeftOut) {
+    if command.network.nics.iter().any(hides_gateway) {
         // the gateway that could not be read is the default route's, unless the public NIC shows its own
         for nic in intent.nics.iter_mut().filter(|nic| !is_public(nic)) {
             (nic.gateway4, nic.gateway6) = (None, None);
@@ -223,12 +222,28 @@ fn hidden(network: &HostNetwork) -> Vec<Finding> {
     if network.nics.is_empty() {
         return vec![Finding::blocked(CAUSE, "not looked at: the host gives no network data")];
     }
-    let is_hidden = |nic: &&HostNic| nic.is_lost() || nic.mac.is_none();
     let blocked = |nic: &HostNic| {
         let title = format!("not looked at: the host's data for {} cannot be read", nic.key);
         Finding::blocked(CAUSE, title).about(&nic.key)
     };
-    network.nics.iter().filter(is_hidden).map(blocked).collect()
+    network.nics.iter().filter(|nic| is_hidden(nic)).map(blocked).collect()
+}
+
+/// Whether the default route can be that of a gateway which could not be read, or of a NIC that is not known as public.
+fn hides_gateway(nic: &HostNic) -> bool {
+    let names_one = |field: &str| {
+        field == "label"
+            || field.starts_with("gateway")
+            // the records of 2011 have the IPv6 gateway there
+            || field.starts_with("ip6s[") && field.ends_with("].gateway")
+    };
+    let mut lost = nic.problems.iter().filter(|problem| problem.effect == Effect::LeftOut);
+    is_hidden(nic) || lost.any(|problem| names_one(&problem.field))
+}
+
+/// Whether a NIC cannot be compared at all.
+fn is_hidden(nic: &HostNic) -> bool {
+    nic.is_lost() || nic.mac.is_none()
 }
 
 fn is_public(nic: &NicIntent) -> bool {
@@ -325,6 +340,14 @@ mod tests {
         let public = PUBLIC.replace("\"192.0.2.1\"", "\"192.0.2.300\"");
         let [_, routes] = judged(&[("BC764E000001", &public), ("BC764E000002", PRIVATE)]);
         assert_eq!(routes, [(Status::Ok, None, None)]);
+    }
+
+    #[test]
+    fn a_problem_that_hides_no_gateway_hides_no_missing_route() {
+        let private = PRIVATE.replace(r#""label": "private""#, r#""label": "private", "dns": ["8.8.8.300"]"#);
+        // alone it is eth0, whose gateway on the disk is another one
+        let [_, routes] = judged(&[("BC764E000002", &private)]);
+        assert_eq!(routes, [(Status::Fail, Some("eth0".to_owned()), None)]);
     }
 
     #[test]

@@ -277,8 +277,15 @@ impl Exec {
             let mut ui = Ui::stdout(global.color);
             ui.document(&reply.to_wire()).and_then(|()| ui.flush()).context("writing the answer")?;
         }
+        if self.name == "agentupdate" && reply.is_success() && global.root.is_none() {
+            ui::progress(
+                global.volume(),
+                "a running agent is still the release before: restart novactl-agent",
+            );
+        }
         Ok(if reply.is_success() { Exit::Ok } else { Exit::Problems }.into())
     }
+
     /// Shows what the command would change.
     fn show(&self, global: &Global, place: Place, request: &[u8]) -> anyhow::Result<ExitCode> {
         let target = place.target()?;

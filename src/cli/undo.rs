@@ -72,16 +72,12 @@ impl Undo {
         if let Some(seconds) = self.unless_kept {
             return self.take_back_unless_kept(global, &target, seconds);
         }
-        let journal = change::begin(global, &target, &self.consent)?;
         if self.forget {
-            if let Some(journal) = &journal {
-                self.forget(&target, journal)?;
-            }
-            // a disk cannot be put down while its journal is open
-            drop(journal);
+            self.forget(global, &target)?;
             let changes = journal::list(&target.root)?;
             return say(global, &Listing { schema: "novactl.journal/1", changes });
         }
+        let journal = change::begin(global, &target, &self.consent)?;
         let record = self.find(&target.root)?;
         if self.keep {
             return keep(global, journal, record);
@@ -93,21 +89,33 @@ impl Undo {
         say(global, &report)
     }
 
-    /// Removes entries from the journal, once that is agreed to.
-    fn forget(&self, target: &Target, journal: &Journal<'_>) -> anyhow::Result<()> {
-        let mut records = journal::list(&target.root)?;
-        if self.id.is_some() {
-            records = vec![self.find(&target.root)?];
+    /// Removes entries from the journal, once that is agreed to; also those that [`journal::list`] does not see or
+    /// cannot read, for they hold originals as well.
+    fn forget(&self, global: &Global, target: &Target) -> anyhow::Result<()> {
+        let Some(journal) = self.journal_to_forget(global, target)? else { return Ok(()) };
+        let mut ids = journal::ids(&target.root)?;
+        if let Some(wanted) = &self.id {
+            ids.retain(|id| id == wanted);
+            if ids.is_empty() {
+                return Err(no_such_change(wanted).into());
+            }
         }
-        if let Some(record) = records.iter().find(|record| record.revert_at.is_some()) {
-            let text = format!("{} takes itself back unless it is kept: nothing was forgotten", record.id);
-            return Err(Trouble::new(text, "novactl undo --keep, or novactl undo", Exit::CannotJudge).into());
+        for id in &ids {
+            let strange = match journal::record_opt(&target.root, id) {
+                Ok(Some(record)) => {
+                    expect_finished(&record)?;
+                    continue;
+                }
+                Ok(None) => format!("{id} has no record: it changed nothing"),
+                Err(error) => format!("{error:#}: what {id} changed is not known and stays"),
+            };
+            ui::progress(global.volume(), &strange);
         }
-        if records.is_empty() {
+        if ids.is_empty() {
             return Ok(());
         }
         if !self.consent.yes {
-            let count = records.len();
+            let count = ids.len();
             match ui::confirm(&format!("Forget {count} of the changes? Nothing takes them back any more."))? {
                 Answer::Yes => {}
                 Answer::No => {
@@ -117,8 +125,24 @@ impl Undo {
                 Answer::NobodyThere => return Err(trouble::no_consent("undo --forget")),
             }
         }
-        change::open_for_writing(target, journal)?;
-        records.iter().try_for_each(|record| journal.forget(record))
+        change::open_for_writing(target, &journal)?;
+        ids.iter().try_for_each(|id| journal.forget(id))
+    }
+
+    /// Opens the journal. From one with a record that cannot be read nothing is taken back first.
+    fn journal_to_forget<'t>(
+        &self,
+        global: &Global,
+        target: &'t Target,
+    ) -> anyhow::Result<Option<Journal<'t>>> {
+        if journal::list(&target.root).is_ok() {
+            return change::begin(global, target, &self.consent);
+        }
+        let journal = Journal::later(&target.root);
+        if target.disk().is_none() {
+            change::open_for_writing(target, &journal)?;
+        }
+        Ok(Some(journal))
     }
 
     fn take_back_unless_kept(
@@ -143,13 +167,35 @@ impl Undo {
         };
         records.iter().rev().find(wanted).cloned().ok_or_else(|| {
             let text = match (&self.id, self.keep) {
-                (Some(id), _) => format!("the journal has no change {id:?}"),
-                (None, true) => "no change would take itself back".to_owned(),
-                (None, false) => "the journal has no change to take back".to_owned(),
+                (Some(id), _) => return no_such_change(id).into(),
+                (None, true) => "no change would take itself back",
+                (None, false) => "the journal has no change to take back",
             };
             Trouble::new(text, "novactl undo --list shows the journal", Exit::CannotJudge).into()
         })
     }
+}
+
+fn no_such_change(id: &str) -> Trouble {
+    let text = format!("the journal has no change {id:?}");
+    Trouble::new(text, "novactl undo --list shows the journal", Exit::CannotJudge)
+}
+
+/// Refuses to forget what is still to be taken back.
+fn expect_finished(record: &Record) -> anyhow::Result<()> {
+    let id = &record.id;
+    let (text, hint) = match (record.revert_at, record.state) {
+        (Some(_), _) => {
+            ("takes itself back unless it is kept", "novactl undo --keep, or novactl undo".to_owned())
+        }
+        (None, State::Open) => {
+            let hint =
+                "forget the changes that cannot be read by their IDs; novactl undo then takes this one back";
+            ("was interrupted, and is still to be taken back", hint.to_owned())
+        }
+        (None, State::Done | State::Undone) => return Ok(()),
+    };
+    Err(Trouble::new(format!("{id} {text}: nothing was forgotten"), hint, Exit::CannotJudge).into())
 }
 
 /// Keeps the newest change that would take itself back.

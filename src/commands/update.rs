@@ -17,7 +17,7 @@ use super::Reply;
 use crate::exec::Cmd;
 use crate::facts::agents::NOVACTL_PROGRAM;
 use crate::plan::{FileChange, Plan, Secrecy};
-use crate::root::{READ_MAX, Root};
+use crate::root::{FileNode, Node, READ_MAX, Root};
 use crate::target::Target;
 
 /// The verb in the journal.
@@ -25,6 +25,10 @@ pub const VERB: &str = "agentupdate";
 
 /// How long fetching may take; the host gives a command 30 s.
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// Where a release is tried out: beside the installed one, since /tmp and /run can be mounted `noexec`. One that a kill
+/// left there is overwritten and removed when the request, which is still in the store, is served again.
+const TRIAL: &str = "usr/sbin/.novactl.trial";
 
 /// How long a release may take to say its version.
 const STARTS_WITHIN: Duration = Duration::from_secs(5);
@@ -52,8 +56,7 @@ impl std::fmt::Debug for Update {
 
 /// A release that may take the place of the installed one.
 pub struct Successor {
-    /// Puts it there.
-    pub plan: Plan,
+    program: Vec<u8>,
     /// What its mark says.
     version: String,
 }
@@ -92,7 +95,7 @@ impl Update {
         Ok(Self { url, md5 })
     }
 
-    /// Fetches the release, and plans to put it in the place of the one that is installed.
+    /// Fetches the release that is to take the place of the one that is installed.
     ///
     /// # Errors
     /// This program is not the installed one, the file cannot be fetched, or is not what it has to be.
@@ -100,15 +103,7 @@ impl Update {
         let installed = installed(target)?;
         let program = self.fetch(LIMIT)?;
         let version = self.judge(&program, &installed)?;
-        let file = FileChange::Write {
-            path: NOVACTL_PROGRAM.to_owned(),
-            body: program,
-            mode: Some(0o755),
-            secret: Secrecy::Open,
-        };
-        let title = format!("put novactl {version} in place");
-        let plan = Plan { verb: VERB, title, files: vec![file], ..Plan::default() };
-        Ok(Successor { plan, version })
+        Ok(Successor { program, version })
     }
 
     /// Returns the version of what was fetched, when it may take the place of `installed`.
@@ -147,18 +142,40 @@ impl Update {
 }
 
 impl Successor {
-    /// Starts the release that was put in place, and hears which one it is: what does not start here must not stay.
+    /// Starts the release beside the installed one, and hears which one it is. That comes before it takes the place: a
+    /// release that does not start could not take itself back when power fails before anybody has looked.
     ///
     /// # Errors
     /// It does not start, or is another one than its mark says.
-    pub fn verify(&self, target: &Target) -> Result<()> {
+    pub fn try_out(&self, target: &Target) -> Result<()> {
+        // a program of a system that does not run is not started
         if !target.is_live() {
             return Ok(());
         }
-        let program = format!("/{NOVACTL_PROGRAM}");
+        let body = self.program.clone();
+        let trial = FileNode { body, mode: 0o700, uid: 0, gid: 0, xattrs: Vec::new(), mtime: None };
+        let tried = target.root.put(TRIAL, &Node::File(trial)).and_then(|_| self.start());
+        let removed = target.root.put(TRIAL, &Node::Absent);
+        tried.and(removed.map(drop))
+    }
+
+    /// Returns what puts it in place.
+    pub fn into_plan(self) -> Plan {
+        let file = FileChange::Write {
+            path: NOVACTL_PROGRAM.to_owned(),
+            body: self.program,
+            mode: Some(0o755),
+            secret: Secrecy::Open,
+        };
+        let title = format!("put novactl {} in place", self.version);
+        Plan { verb: VERB, title, files: vec![file], ..Plan::default() }
+    }
+
+    fn start(&self) -> Result<()> {
+        let program = format!("/{TRIAL}");
         let cmd = Cmd::new(&[&program, "--version"]).within(STARTS_WITHIN);
         let output = cmd.output().context("starting the new release")?;
-        let output = output.with_context(|| format!("{program} is no program that can be started"))?;
+        let output = output.context("the file that was fetched is no program that can be started")?;
         if !output.status.success() {
             bail!("novactl {} does not start here: {}", self.version, output.status);
         }

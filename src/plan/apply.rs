@@ -352,14 +352,16 @@ fn put_back(root: &Root, record: &Record, runs: Runs) -> Vec<String> {
 /// back: that is no failure.
 fn run_back(cmd: &Cmd) -> Result<()> {
     // what iproute2 says of a route and of an address that are not there, the third from Linux 6.8 on; what service,
-    // rc-service and systemctl say of a service that never came
-    const NOT_THERE: [&str; 6] = [
+    // rc-service, systemctl and upstart's stop say of a service that never came
+    const NOT_THERE: [&str; 8] = [
         "RTNETLINK answers: No such process",
         "RTNETLINK answers: Cannot assign requested address",
         "ddress not found",
         "unrecognized service",
         "' does not exist",
         ".service not loaded",
+        "stop: Unknown instance:",
+        "stop: Unknown job:",
     ];
     let output = cmd.output()?.with_context(|| missing(cmd))?;
     if NOT_THERE.iter().any(|words| output.stderr.contains(words)) {
@@ -397,4 +399,24 @@ fn missing_parents(root: &Root, path: &str) -> Result<Vec<String>> {
         }
     }
     Ok(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_there_any_more_needs_no_taking_back() {
+        for (said, is_fine) in [
+            ("RTNETLINK answers: No such process", true),
+            ("novactl-agent: unrecognized service", true),
+            ("Failed to stop novactl-agent.service: Unit novactl-agent.service not loaded.", true),
+            ("stop: Unknown instance: ", true),
+            ("stop: Unknown job: novactl-agent", true),
+            ("stop: Unable to connect to system bus", false),
+        ] {
+            let cmd = Cmd::new(&["sh", "-c", "echo \"$0\" >&2; exit 1", said]);
+            assert_eq!(run_back(&cmd).is_ok(), is_fine, "{said}");
+        }
+    }
 }

@@ -225,15 +225,15 @@ impl<'r> Journal<'r> {
             let surplus = records.len().saturating_sub(KEPT);
             records.into_iter().take(surplus)
         };
-        old(hosts).chain(old(peoples)).try_for_each(|record| self.forget(&record))
+        old(hosts).chain(old(peoples)).try_for_each(|record| self.forget(&record.id))
     }
 
     /// Removes an entry with its originals: nothing takes that change back any more.
     ///
     /// # Errors
     /// A file of it cannot be removed.
-    pub fn forget(&self, record: &Record) -> Result<()> {
-        let dir = format!("{DIR}/{}", record.id);
+    pub fn forget(&self, id: &str) -> Result<()> {
+        let dir = format!("{DIR}/{id}");
         for entry in self.root.read_dir(&dir)? {
             self.root.put(&format!("{dir}/{}", entry.name), &Node::Absent)?;
         }
@@ -259,17 +259,32 @@ impl<'r> Journal<'r> {
 /// The journal or one of its entries cannot be read.
 pub fn list(root: &Root) -> Result<Vec<Record>> {
     let mut records = Vec::new();
-    for entry in root.read_dir(DIR)? {
-        // killed between making the directory and writing the record: nothing was changed
-        let path = format!("{DIR}/{}/record.json", entry.name);
-        let Some(bytes) = root.read_opt(&path)? else { continue };
-        let record: Record = serde_json::from_slice(&bytes).with_context(|| format!("reading {path}"))?;
-        if record.id != entry.name {
-            bail!("reading {path}: it is the record of {:?}", record.id);
-        }
-        records.push(record);
+    for id in ids(root)? {
+        records.extend(record_opt(root, &id)?);
     }
     Ok(records)
+}
+
+/// Returns the names of the entries, the oldest first, also of those that have no record or one that cannot be read.
+///
+/// # Errors
+/// The journal cannot be read.
+pub fn ids(root: &Root) -> Result<Vec<String>> {
+    Ok(root.read_dir(DIR)?.into_iter().map(|entry| entry.name).collect())
+}
+
+/// Returns the record of an entry. One without was begun and killed before its record was written: it changed nothing.
+///
+/// # Errors
+/// It cannot be read, or is the one of another entry.
+pub fn record_opt(root: &Root, id: &str) -> Result<Option<Record>> {
+    let path = format!("{DIR}/{id}/record.json");
+    let Some(bytes) = root.read_opt(&path)? else { return Ok(None) };
+    let record: Record = serde_json::from_slice(&bytes).with_context(|| format!("reading {path}"))?;
+    if record.id != id {
+        bail!("reading {path}: it is the record of {:?}", record.id);
+    }
+    Ok(Some(record))
 }
 
 /// Returns what stood at the path of an entry's file before.

@@ -122,6 +122,13 @@ fn live_root(host: &Host) -> PathBuf {
     PathBuf::from(format!("/proc/{}/root", children.trim()))
 }
 
+/// Returns the journal's entries of this command.
+fn updates(root: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(root.join("var/lib/novactl/undo")) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.to_string_lossy().ends_with("-agentupdate")).collect()
+}
+
 #[test]
 fn only_a_newer_release_takes_the_place_and_what_is_refused_changes_nothing() {
     let Some(mut host) = Host::new(lab::Kind::C) else { return };
@@ -185,6 +192,8 @@ fn only_a_newer_release_takes_the_place_and_what_is_refused_changes_nothing() {
     }
     assert_eq!(host.ask("version", "agent"), version(OWN), "{}", host.log());
     assert!(!host.log().contains("going on as"), "{}", host.log());
+    assert_eq!(updates(&root), Vec::<PathBuf>::new(), "what does not start is never put in place");
+    assert!(!root.join("usr/sbin/.novactl.trial").exists());
 
     // by a redirection, as releases are often served
     let update = host.send("agentupdate", format!("{server}/moved,{}", md5(&newer)));
@@ -195,6 +204,17 @@ fn only_a_newer_release_takes_the_place_and_what_is_refused_changes_nothing() {
     assert_eq!(mode, 0o755);
     assert_eq!(host.ask("version", "agent"), version("9.9.9"), "{}", host.log());
     assert!(host.is_alive());
+
+    // killed after it was put in place and before it was kept
+    let record = updates(&root).pop().unwrap().join("record.json");
+    let text = std::fs::read_to_string(&record).unwrap();
+    assert!(text.contains(r#""state": "done""#), "{text}");
+    std::fs::write(&record, text.replace(r#""state": "done""#, r#""state": "open""#)).unwrap();
+    let again = host.ask("agentupdate", format!("{server}/moved,{}", md5(&newer)));
+    assert_eq!(again, ok(""), "{}", host.log());
+    assert!(host.log().contains("had been interrupted and was taken back"), "{}", host.log());
+    assert!(installed() == newer && !root.join("usr/sbin/.novactl.trial").exists());
+    assert_eq!(host.ask("version", "agent"), version("9.9.9"), "{}", host.log());
 
     // it can be had back
     let mut undo = Command::new("chroot");
