@@ -22,6 +22,8 @@ pub use machine_id::MachineId;
 pub enum Who {
     /// The agent, where there is one.
     Agent,
+    /// The agent that is there, switched on now.
+    AgentSwitchedOn,
     /// The agent that is put in place now.
     NewAgent,
     /// cloud-init.

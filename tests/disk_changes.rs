@@ -130,8 +130,7 @@ impl Lab {
         for mib in places {
             self.images(&["mount", raw, &mib.to_string(), "mnt", "ro"]);
             list(&self.path("mnt"), &self.path("mnt"), &format!("{mib}:"), &mut found);
-            self.program("umount", &["mnt"]);
-            self.wait_for_loops();
+            self.unmount();
         }
         found
     }
@@ -148,6 +147,16 @@ impl Lab {
 
     /// Waits until the kernel has detached what was mounted: a mount of a program that ran meanwhile, or was killed,
     /// holds it for a moment longer.
+    /// A program that another test is about to start holds, for a moment, what this one has open.
+    fn unmount(&self) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !Command::new("umount").arg(self.path("mnt")).output().unwrap().status.success() {
+            assert!(std::time::Instant::now() < deadline, "mnt stays busy");
+            std::thread::yield_now();
+        }
+        self.wait_for_loops();
+    }
+
     fn wait_for_loops(&self) {
         let own = self.0.path().to_str().unwrap();
         let is_own = |disk: &PathBuf| {
@@ -432,8 +441,7 @@ fn a_disk_that_is_full_stays_as_it_was() {
     lab.images(&["mount", "root.img", "0", "mnt", "rw"]);
     let script = "cat /dev/zero >fill 2>/dev/null; seq 50000 | xargs touch 2>/dev/null; sync -f .";
     Command::new("sh").args(["-c", script]).current_dir(lab.path("mnt/boot")).status().unwrap();
-    lab.program("umount", &["mnt"]);
-    lab.wait_for_loops();
+    lab.unmount();
     let before = lab.files("root.img", &[0]);
     let output = lab.run(&["fix-image", "--generalize", "--yes"], "root.img");
     assert!(matches!(output.status.code(), Some(3 | 4)), "{}", said(&output));

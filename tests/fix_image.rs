@@ -234,6 +234,23 @@ fn a_real_debian_tree_is_made_ready_and_taken_back() {
 }
 
 #[test]
+fn an_agent_that_is_switched_on_by_the_same_change_counts() {
+    let all = Manifests::read(&guests_dir()).unwrap();
+    for name in ["centos-7-agent-never-enabled", "debian-12-agent-masked", "alpine-agent-not-in-a-runlevel"] {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        all.guest(name).unwrap().unpack(root).unwrap();
+        let before = files(root);
+        let made = fix(root, &["--generalize", "--yes"]);
+        assert_eq!(made["result"], "applied", "{name}: {made:#}");
+        assert!(!made["left"].to_string().contains("network:"), "{name}: {:#}", made["left"]);
+        assert_eq!(fix(root, &["--generalize", "--dry-run"])["result"], "nothing-to-do", "{name}");
+        novactl(root, &["undo", "--yes"]);
+        assert_eq!(differences(&before, &files(root)), Vec::<PathBuf>::new(), "{name}");
+    }
+}
+
+#[test]
 fn what_nobody_would_write_anew_stays() {
     let systemd = ("usr/lib/systemd/systemd", "");
     let disabled = ("etc/cloud/cloud-init.disabled", "");

@@ -250,7 +250,9 @@ impl FixImage {
 
     /// Adds what is planned beside the fixes of checks.
     fn add_further(&self, target: &Target, steps: &[&'static Step], mending: &mut Mending) -> Made {
-        let mut made = Made { who: Who::Agent, names: Vec::new() };
+        let is_switched_on = mending.ids.iter().any(|id| id == "agent-enabled");
+        let who = if is_switched_on { Who::AgentSwitchedOn } else { Who::Agent };
+        let mut made = Made { who, names: Vec::new() };
         let mut add = |name: &'static str, planned: anyhow::Result<Plan>| {
             let mut merged = mending.plan.clone();
             let added = planned.and_then(|planned| merged.merge(planned));

@@ -50,6 +50,9 @@ fn is_written_anew(target: &Target, who: Who, text: &str) -> Result<bool> {
     Ok(match who {
         Who::NewAgent => true,
         Who::CloudInit => by_scripts,
+        Who::AgentSwitchedOn => {
+            target.agents().all.first().is_some_and(|agent| by_scripts || agent.kind != Kind::Nova2)
+        }
         Who::Agent => {
             let mut enabled = target.agents().all.iter().filter(|agent| agent.is_enabled());
             enabled.any(|agent| by_scripts || agent.kind != Kind::Nova2)

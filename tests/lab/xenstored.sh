@@ -40,10 +40,10 @@ fetch() {
   exec 9>&-
 }
 
-# Waits for a socket that the process $2 is about to make.
+# Waits until the process $2 listens on the socket that it is about to make: the file is there earlier.
 await() {
   for _ in $(seq 500); do
-    [ -S "$1" ] && return
+    grep -q " 00010000 .* $1\$" /proc/net/unix && return
     kill -0 "$2" 2>/dev/null || break
     sleep .01
   done

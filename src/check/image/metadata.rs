@@ -76,7 +76,7 @@ impl Image {
             );
         };
         let is_agents = match who {
-            Who::Agent | Who::NewAgent => target.has_agent_at_boot(),
+            Who::Agent | Who::AgentSwitchedOn | Who::NewAgent => target.has_agent_at_boot(),
             Who::CloudInit => false,
         };
         let asks_agent = self.get("xenapi_use_agent");
