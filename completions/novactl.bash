@@ -55,6 +55,9 @@ _novactl() {
             novactl__subcmd__agent,install)
                 cmd="novactl__subcmd__agent__subcmd__install"
                 ;;
+            novactl__subcmd__agent,refuse)
+                cmd="novactl__subcmd__agent__subcmd__refuse"
+                ;;
             novactl__subcmd__agent,run)
                 cmd="novactl__subcmd__agent__subcmd__run"
                 ;;
@@ -69,6 +72,9 @@ _novactl() {
                 ;;
             novactl__subcmd__agent__subcmd__help,install)
                 cmd="novactl__subcmd__agent__subcmd__help__subcmd__install"
+                ;;
+            novactl__subcmd__agent__subcmd__help,refuse)
+                cmd="novactl__subcmd__agent__subcmd__help__subcmd__refuse"
                 ;;
             novactl__subcmd__agent__subcmd__help,run)
                 cmd="novactl__subcmd__agent__subcmd__help__subcmd__run"
@@ -111,6 +117,9 @@ _novactl() {
                 ;;
             novactl__subcmd__help__subcmd__agent,install)
                 cmd="novactl__subcmd__help__subcmd__agent__subcmd__install"
+                ;;
+            novactl__subcmd__help__subcmd__agent,refuse)
+                cmd="novactl__subcmd__help__subcmd__agent__subcmd__refuse"
                 ;;
             novactl__subcmd__help__subcmd__agent,run)
                 cmd="novactl__subcmd__help__subcmd__agent__subcmd__run"
@@ -159,7 +168,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__agent)
-            opts="-v -q -h --root --disk --xenstore --format --color --verbose --quiet --help run exec install uninstall help"
+            opts="-v -q -h --root --disk --xenstore --format --color --verbose --quiet --help run exec refuse install uninstall help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -227,7 +236,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__agent__subcmd__help)
-            opts="run exec install uninstall help"
+            opts="run exec refuse install uninstall help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -282,6 +291,20 @@ _novactl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        novactl__subcmd__agent__subcmd__help__subcmd__refuse)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         novactl__subcmd__agent__subcmd__help__subcmd__run)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -312,6 +335,40 @@ _novactl() {
             ;;
         novactl__subcmd__agent__subcmd__install)
             opts="-y -v -q -h --dry-run --yes --root --disk --xenstore --format --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --xenstore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__agent__subcmd__refuse)
+            opts="-y -v -q -h --yes --root --disk --xenstore --format --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -595,7 +652,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__help__subcmd__agent)
-            opts="run exec install uninstall"
+            opts="run exec refuse install uninstall"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -623,6 +680,20 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__help__subcmd__agent__subcmd__install)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__help__subcmd__agent__subcmd__refuse)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -11,6 +11,7 @@ mod lock;
 pub mod log;
 mod notify;
 mod place;
+mod refuse;
 mod service;
 mod shift;
 
@@ -27,6 +28,7 @@ pub use executor::Executor;
 use lock::Lock;
 use notify::Notify;
 pub use place::Place;
+pub use refuse::refuse;
 use service::Service;
 use shift::Shift;
 

@@ -151,7 +151,7 @@ const FAULTS: &[Fault] = &[
             xenstore-write $R '{\"name\": \"version\"}'
             until_ systemctl -q is-failed $U",
         found: &[
-            ("requests-answered", "fail", "a malformed request is stuck", Told),
+            ("requests-answered", "fail", "a malformed request is stuck", Fix),
             ("agent-running", "fail", "python3-nova-agent has failed (exit-code) after ", Fix),
         ],
     },
@@ -198,7 +198,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "answers that nobody fetched",
-        make: "xenstore-write $(for n in $(seq 1000 1200); do echo data/guest/$n x; done)",
+        make: "xenstore-rm data/guest; xenstore-write $(for n in $(seq 1000 1200); do echo data/guest/$n x; done)",
         found: &[("answers-collected", "warn", "201 old answers lie in data/guest", Told)],
     },
     Fault {
@@ -387,7 +387,13 @@ impl Guest {
             serde_json::from_value(finding["remedy"]["commands"].clone()).unwrap_or_default();
         assert!(!commands.is_empty(), "{fault}: {finding:#}");
         for argv in &commands {
-            self.text(&argv.iter().map(String::as_str).collect::<Vec<_>>());
+            let mut argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+            if argv[0] == "novactl" {
+                // a person is asked
+                argv[0] = "/root/novactl";
+                argv.push("--yes");
+            }
+            self.text(&argv);
         }
     }
 

@@ -13,8 +13,8 @@ use super::place::Place;
 use crate::commands::{Reply, Request};
 use crate::xenstore::{Error, Xenstore};
 
-const REQUESTS: &str = "data/host";
-const ANSWERS: &str = "data/guest";
+pub(super) const REQUESTS: &str = "data/host";
+pub(super) const ANSWERS: &str = "data/guest";
 
 /// How often room for an answer is looked for before the request is left for the next pass.
 const ROOM_TRIES: usize = 4;

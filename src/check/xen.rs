@@ -88,7 +88,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs { wait: requests::WATCH, ..Needs::LIVE_XENSTORE },
         blocks: &[],
         probe: requests::requests_answered,
-        fix: None,
+        fix: Some(requests::fix),
         page: include_str!("pages/requests-answered.md"),
     },
     Check {

@@ -40,6 +40,11 @@ The answer is printed as the host would get it. Exit code 0 is success, 1 any
 other answer. The value of a password is what keyinit encrypted: to set one by
 hand there is novactl set-password.";
 
+const REFUSE_HELP: &str = "\
+The host gets code 500 at once instead of waiting for its time limit, and an agent
+that died of the request does not die of it again. A request that an agent is at
+work on is answered twice: stop the agent first.";
+
 const INSTALL_HELP: &str = "\
 Copies this program to /usr/sbin/novactl, adds its service for the init system of
 the target, and switches other agents off at boot by their exact names; they stay
@@ -72,6 +77,8 @@ enum Action {
     Run(Run),
     /// Carry out one command here and now, and print the answer
     Exec(Exec),
+    /// Refuse a request of the host that is stuck, and remove it
+    Refuse(Refuse),
     /// Put this program in place as the agent, in the stead of a broken one
     Install(Install),
     /// Take the installation back, byte for byte
@@ -119,6 +126,16 @@ struct Exec {
     consent: Consent,
 }
 
+#[derive(Debug, Args)]
+#[command(after_long_help = REFUSE_HELP)]
+struct Refuse {
+    /// The id of the request, as doctor --only requests-answered names it
+    id: String,
+    /// Ask nothing
+    #[arg(short, long)]
+    yes: bool,
+}
+
 fn names() -> clap::builder::PossibleValuesParser {
     Name::ALL.map(|(_, word)| word).into()
 }
@@ -128,6 +145,7 @@ impl AgentArgs {
         match &self.action {
             Action::Run(_) => serve(&place(global)?),
             Action::Exec(exec) => exec.run(global, place(global)?),
+            Action::Refuse(refuse) => refuse.run(global, &place(global)?),
             Action::Install(install) => install.run(global),
             Action::Uninstall(uninstall) => uninstall.run(global),
         }
@@ -137,7 +155,7 @@ impl AgentArgs {
     pub fn as_service(&self) -> Option<&Run> {
         match &self.action {
             Action::Run(run) => Some(run),
-            Action::Exec(_) | Action::Install(_) | Action::Uninstall(_) => None,
+            Action::Exec(_) | Action::Refuse(_) | Action::Install(_) | Action::Uninstall(_) => None,
         }
     }
 }
@@ -236,6 +254,29 @@ impl Uninstall {
         }
         drop(journal);
         say(global, &report)
+    }
+}
+
+impl Refuse {
+    fn run(&self, global: &Global, place: &Place) -> anyhow::Result<ExitCode> {
+        if !self.yes {
+            match ui::confirm(&format!("Refuse the request {} of the host?", self.id))? {
+                Answer::Yes => {}
+                Answer::No => return Err(trouble::declined("agent refuse was declined")),
+                Answer::NobodyThere => return Err(trouble::no_consent("agent refuse")),
+            }
+        }
+        let mut store = place.store()?;
+        let Some(answer) = agent::refuse(&mut *store, &self.id)? else {
+            let hint = "novactl doctor --only requests-answered names those that wait";
+            let text = format!("no request {} waits", self.id);
+            return Err(Trouble::new(text, hint, Exit::CannotJudge).into());
+        };
+        if !global.quiet {
+            let mut ui = Ui::stdout(global.color);
+            ui.document(&answer).and_then(|()| ui.flush()).context("writing the answer")?;
+        }
+        Ok(Exit::Ok.into())
     }
 }
 

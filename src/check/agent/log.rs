@@ -204,7 +204,7 @@ fn crashed(log: &Log, runs: &[Run<'_>], process: Process, reasons: &[Evidence]) 
             return Some(mended(
                 finding,
                 format!(
-                    "on the running server, take the request away (xenstore-rm data/host/{id}), then start the agent"
+                    "on the running server, take the request away (novactl agent refuse {id}), then start the agent"
                 ),
                 Vec::new(),
             ));

@@ -7,12 +7,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{list_opt, read_opt, with_store};
-use crate::check::Finding;
+use crate::check::{Finding, Status, mend};
+use crate::exec::Cmd;
 use crate::facts::agents::process;
+use crate::plan::{LiveStep, Needs, Plan};
 use crate::target::Target;
 use crate::xenstore::{Error, Xenstore};
 
@@ -26,6 +28,8 @@ const REQUESTS_MAX: usize = 32;
 const ANSWERS_MAX: usize = 200;
 /// The end of the log that is read, in bytes: the last start of the agent and what came after it.
 const LOG_TAIL: u64 = 256 << 10;
+/// How long refusing one may take.
+const LIMIT: Duration = Duration::from_secs(5);
 /// How long a request is watched, on top of the check's own time.
 pub(super) const WATCH: Duration = Duration::from_millis(1200);
 
@@ -122,8 +126,24 @@ impl Request {
 }
 
 fn fail(title: impl Into<String>, id: &str) -> Finding {
-    let path = format!("{REQUESTS}/{id}");
-    Finding::fail(title).about(id).mend("remove it, then start the agent").by(&["xenstore-rm", &path])
+    let finding = Finding::fail(title).about(id).mend("refuse it, then start the agent");
+    finding.by(&["novactl", "agent", "refuse", id])
+}
+
+/// Refuses what is stuck: the host hears it at once, and nothing can be taken back.
+pub(super) fn fix(target: &Target) -> Result<Plan> {
+    let own = std::env::current_exe().context("looking for the own program")?;
+    let own = own.to_string_lossy();
+    let options = target.options();
+    let stuck = requests_answered(target)?.into_iter().filter(|finding| finding.status == Status::Fail);
+    let refuse = |id: &String| {
+        let mut argv = vec![&*own, "agent", "refuse", "--yes"];
+        argv.extend(options.iter().map(String::as_str));
+        argv.extend(["--", id]);
+        LiveStep { run: Cmd::new(&argv).within(LIMIT), back: None, needs: Needs::Any }
+    };
+    let steps = stuck.filter_map(|finding| finding.subject).map(|id| refuse(&id)).collect();
+    Ok(mend::plan(target, "refuse the requests that are stuck", Vec::new(), steps))
 }
 
 /// Returns the command of a request, or what is wrong with it.
