@@ -177,6 +177,7 @@ fn by_hand(
     dns: &[IpAddr],
 ) -> anyhow::Result<HostNetwork> {
     let addresses = addresses.iter().map(|text| written(text)).collect::<anyhow::Result<Vec<_>>>()?;
+    refuse_slips(&addresses, gateways)?;
     let links = if target.is_live() {
         links::live(&target.root)?
     } else {
@@ -225,6 +226,45 @@ fn written(text: &str) -> anyhow::Result<(&str, IpNet)> {
     })
 }
 
+/// Refuses what nobody means: a change that cannot work would still be made and verified.
+fn refuse_slips(addresses: &[(&str, IpNet)], gateways: &[IpAddr]) -> anyhow::Result<()> {
+    let refused = |text: String, hint: &str| Err(Trouble::new(text, hint, Exit::Usage).into());
+    for (_, net) in addresses {
+        let addr = net.addr();
+        if net.prefix_len() < 31 && matches!(net, IpNet::V4(_)) && addr == net.network() {
+            return refused(
+                format!("{net} is the network itself, not an address in it"),
+                "give the server's own address",
+            );
+        }
+        if addr.is_loopback() || addr.is_multicast() || addr.is_unspecified() {
+            return refused(format!("{addr} is no address of a NIC"), "give the server's own address");
+        }
+    }
+    for (number, gateway) in gateways.iter().enumerate() {
+        if addresses.iter().any(|(_, net)| net.addr() == *gateway) {
+            return refused(
+                format!("{gateway} is given as address and as gateway"),
+                "the gateway is the router's address",
+            );
+        }
+        let is_alike = |other: &IpAddr| other.is_ipv4() == gateway.is_ipv4();
+        if !addresses.iter().any(|(_, net)| is_alike(&net.addr())) {
+            return refused(
+                format!("no address goes with the gateway {gateway}"),
+                "add one of its family with --address",
+            );
+        }
+        if gateways[..number].iter().any(is_alike) {
+            return refused(
+                format!("{gateway} is a second gateway"),
+                "one of IPv4 and one of IPv6 can be given",
+            );
+        }
+    }
+    Ok(())
+}
+
 fn of_the_store(target: &Target) -> anyhow::Result<(HostNetwork, Option<String>)> {
     let mut store = target.xenstore().map_err(|e| no_data(&e))?;
     let network = host::host_nics(&mut *store)?;
@@ -265,4 +305,29 @@ fn shown(intent: &Intent) -> anyhow::Result<serde_json::Value> {
         interfaces.insert(nic.name.clone(), serde_json::to_value(nic)?);
     }
     Ok(interfaces.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_means_is_refused_and_what_hosts_assign_is_taken() {
+        for (address, gateways, want) in [
+            ("203.0.113.7/24", &["203.0.113.1"][..], None),
+            // a gateway off the link, and a single address
+            ("203.0.113.7/32", &["198.51.100.1"], None),
+            ("203.0.113.0/31", &["203.0.113.1"], None),
+            ("2001:db8::/64", &["fe80::1"], None),
+            ("203.0.113.0/24", &[], Some("203.0.113.0/24 is the network itself, not an address in it")),
+            ("127.0.0.1/8", &[], Some("127.0.0.1 is no address of a NIC")),
+            ("203.0.113.7/24", &["203.0.113.7"], Some("203.0.113.7 is given as address and as gateway")),
+            ("203.0.113.7/24", &["fe80::1"], Some("no address goes with the gateway fe80::1")),
+            ("203.0.113.7/24", &["203.0.113.1", "203.0.113.2"], Some("203.0.113.2 is a second gateway")),
+        ] {
+            let gateways: Vec<IpAddr> = gateways.iter().map(|gateway| gateway.parse().unwrap()).collect();
+            let found = refuse_slips(&[("eth0", address.parse().unwrap())], &gateways);
+            assert_eq!(found.err().map(|error| error.to_string()).as_deref(), want, "{address} {gateways:?}");
+        }
+    }
 }
