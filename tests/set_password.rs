@@ -231,11 +231,19 @@ fn without_a_terminal_a_password_and_an_answer_are_never_guessed() {
     assert_eq!(guest.hash("root"), "*");
 }
 
+/// Runs a program of Python that types at a terminal; its argument is the command line.
+fn typed(program: &str, root: &Path) -> Option<Output> {
+    let line = format!("{} set-password --root {}", env!("CARGO_BIN_EXE_novactl"), root.display());
+    let output = Command::new("python3").args(["-c", program, &line]).output();
+    if output.is_err() {
+        println!("skipped: no python3 to type with");
+    }
+    output.ok()
+}
+
 #[test]
 fn on_a_terminal_it_asks_twice_and_shows_nothing() {
     let guest = Guest::new();
-    let root = guest.root().display();
-    let line = format!("{} set-password --root {root}", env!("CARGO_BIN_EXE_novactl"));
     // one answer after the other, each when its question is there and the terminal shows nothing any more
     let program = "import os,pty,signal,sys,termios
 signal.alarm(120)
@@ -254,10 +262,7 @@ except OSError: pass
 sys.stdout.buffer.write(out)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 ";
-    let Ok(output) = Command::new("python3").args(["-c", program, &line]).output() else {
-        println!("skipped: no python3 to type with");
-        return;
-    };
+    let Some(output) = typed(program, guest.root()) else { return };
     let said = text(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(!said.contains("s3cret") && !said.contains("other"), "{said}");
@@ -268,8 +273,6 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 #[test]
 fn ctrl_c_at_the_password_leaves_with_the_echo_back_and_nothing_changed() {
     let guest = Guest::new();
-    let root = guest.root().display();
-    let line = format!("{} set-password --root {root}", env!("CARGO_BIN_EXE_novactl"));
     let program = "import os,pty,signal,sys,termios
 signal.alarm(120)
 pid, fd = pty.fork()
@@ -283,10 +286,7 @@ except OSError: pass
 sys.stdout.buffer.write(out)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 ";
-    let Ok(output) = Command::new("python3").args(["-c", program, &line]).output() else {
-        println!("skipped: no python3 to type with");
-        return;
-    };
+    let Some(output) = typed(program, guest.root()) else { return };
     let said = text(&output);
     assert_eq!(output.status.code(), Some(130), "{said}");
     let shows = |word: &str| said.split_whitespace().any(|said| said == word);

@@ -182,7 +182,7 @@ impl Service {
     }
 }
 
-fn list(store: &mut dyn Xenstore, path: &str) -> Result<Vec<String>, Error> {
+pub(super) fn list(store: &mut dyn Xenstore, path: &str) -> Result<Vec<String>, Error> {
     match store.list(path) {
         // a host that has not asked anything yet
         Err(Error::NotFound(_)) => Ok(Vec::new()),

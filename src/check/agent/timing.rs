@@ -253,6 +253,17 @@ mod tests {
         assert_eq!(found(&mended, "")[0].0, Status::Ok);
     }
 
+    #[test]
+    fn a_start_that_timed_out_fails_with_what_says_so() {
+        let service = unit("nova-agent", Enabled::Yes("x".to_owned()), &[]);
+        let seen =
+            Evidence { source: "systemctl show nova-agent".to_owned(), text: "Result=timeout".to_owned() };
+        let found = judge(&service, service.unit.as_ref().unwrap(), &[], Some(seen.clone()));
+        let found: Vec<_> =
+            found.iter().map(|f| (f.status, f.title.as_str(), f.evidence.as_slice())).collect();
+        assert_eq!(found, [(Status::Fail, "the start of nova-agent timed out", &[seen][..])]);
+    }
+
     proptest! {
         #[test]
         fn any_span_and_any_table_is_read_without_a_panic(text in "(\\PC{0,8}|[0-9.]{0,4}| |min|µs|\n|/var)*") {
