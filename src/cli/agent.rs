@@ -20,6 +20,7 @@ use crate::commands::{Name, update};
 use crate::plan::journal::{self, Record, State};
 use crate::plan::{Edits, Plan};
 use crate::report::Exit;
+use crate::root::{Kind, Root};
 use crate::ui::{self, Answer, Ui};
 
 const RUN_HELP: &str = "\
@@ -259,11 +260,23 @@ impl Uninstall {
 
 impl Refuse {
     fn run(&self, global: &Global, place: &Place) -> anyhow::Result<ExitCode> {
+        let named = global.xenstore.as_deref().map(std::path::absolute).transpose()?;
+        let is_file = |path: &PathBuf| {
+            let stat = Root::live().and_then(|root| root.stat_opt(&path.to_string_lossy()));
+            stat.is_ok_and(|stat| stat.is_some_and(|stat| stat.kind == Kind::File))
+        };
+        if let Some(dump) = named.filter(is_file) {
+            let text = format!("{} is a dump: the host does not hear what is written there", dump.display());
+            return Err(Trouble::new(text, "run it on the server", Exit::Usage).into());
+        }
         if !self.yes {
             match ui::confirm(&format!("Refuse the request {} of the host?", self.id))? {
                 Answer::Yes => {}
                 Answer::No => return Err(trouble::declined("agent refuse was declined")),
-                Answer::NobodyThere => return Err(trouble::no_consent("agent refuse")),
+                Answer::NobodyThere => {
+                    let text = "agent refuse asks first, and there is no terminal to ask on";
+                    return Err(Trouble::new(text, "--yes refuses it without asking", Exit::Declined).into());
+                }
             }
         }
         let mut store = place.store()?;
