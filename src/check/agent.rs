@@ -20,6 +20,8 @@ mod version;
 
 use std::time::Duration;
 
+pub(super) use fix::replace;
+
 use super::{Blocks, Check, Finding, Needs, Topic};
 use crate::facts::agents::Agent;
 use crate::target::Target;
@@ -136,6 +138,7 @@ pub(super) const CHECKS: &[Check] = &[
         id: "agent-version",
         about: "the agent's version works on this system",
         probe: version::version,
+        fix: Some(fix::unfit),
         page: include_str!("pages/agent-version.md"),
         ..FILES
     },

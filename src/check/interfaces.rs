@@ -4,12 +4,15 @@
 
 pub(crate) mod hazards;
 
-use super::{Check, Finding, Needs, Topic};
+use anyhow::bail;
+
+use super::{Check, Finding, Needs, Status, Topic, agent};
 use crate::facts::agents::{Agent, Kind as AgentKind};
 use crate::facts::os::{Base, Family};
 use crate::net::configured::Seen;
 use crate::net::links::Kind;
 use crate::net::survey::{BONDING_MASTERS, Interface, Survey, Verdict};
+use crate::plan::Plan;
 use crate::target::Target;
 
 /// The most findings of one check, and the most places of one finding; the rest is counted.
@@ -24,7 +27,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::FILES,
         blocks: &[],
         probe: unexpected_interfaces,
-        fix: None,
+        fix: Some(replace_agent),
         page: include_str!("pages/unexpected-interfaces.md"),
     },
     Check {
@@ -59,7 +62,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
 ];
 
-fn unexpected_interfaces(target: &Target) -> anyhow::Result<Vec<Finding>> {
+pub(super) fn unexpected_interfaces(target: &Target) -> anyhow::Result<Vec<Finding>> {
     let survey = target.survey()?;
     let agent = target.agents().all.first();
     let mut findings = Vec::new();
@@ -102,14 +105,21 @@ fn crashes(agent: &Agent, survey: &Survey, base: Base) -> Vec<Finding> {
     findings
 }
 
-fn update_agent(finding: Finding, base: Base) -> Finding {
-    let finding = finding
-        .mend("update the agent to 1.39.1 or a later 1.x; until then it runs only without the interface");
-    match base {
-        Base::RedHat => finding.by(&["yum", "update", "nova-agent"]),
-        Base::Debian => finding.by(&["apt-get", "install", "--only-upgrade", "nova-agent"]),
-        _ => finding,
+/// Puts an agent in place that copes with every interface.
+fn replace_agent(target: &Target) -> anyhow::Result<Plan> {
+    if unexpected_interfaces(target)?.iter().all(|finding| finding.status != Status::Fail) {
+        bail!("no interface crashes the agent");
     }
+    agent::replace(target)
+}
+
+fn update_agent(finding: Finding, base: Base) -> Finding {
+    if base == Base::FreeBsd {
+        return finding.mend("update the agent to 1.39.1 with its own installer.sh; until then it runs only without the interface");
+    }
+    let text = "put novactl in place as the agent; or update it to 1.39.1 with its own installer.sh. Until then it runs \
+                only without the interface";
+    finding.mend(text).by(&["novactl", "agent", "install"])
 }
 
 fn bonding_masters(agent: &Agent, survey: &Survey, target: &Target) -> anyhow::Result<Option<Finding>> {
@@ -125,16 +135,11 @@ fn bonding_masters(agent: &Agent, survey: &Survey, target: &Target) -> anyhow::R
             .about("bonding_masters");
     let has_bond = survey.interfaces.iter().any(|interface| interface.link.kind == Kind::BOND);
     let text = if has_bond {
-        "replace the agent, or take netifaces out of its Python where its package does not need it"
+        "put novactl in place as the agent; or take netifaces out of its Python where its package does not need it"
     } else {
-        "no bond is in use: unload the driver, and keep it from being loaded at boot"
+        "put novactl in place as the agent; or, as no bond is in use, unload the driver and keep it from being loaded"
     };
-    let finding = finding.mend(text);
-    if has_bond {
-        return Ok(Some(finding));
-    }
-    let keep_off = "echo 'install bonding /bin/true' > /etc/modprobe.d/no-bonding.conf";
-    Ok(Some(finding.by(&["modprobe", "-r", "bonding"]).by(&["sh", "-c", keep_off])))
+    Ok(Some(finding.mend(text).by(&["novactl", "agent", "install"])))
 }
 
 /// What exists beside the NICs and does no harm.

@@ -78,7 +78,8 @@ pub struct FixImage {
 }
 
 /// Checks whose fix is novactl's own agent.
-const AGENT_REPLACED: [&str; 3] = ["agent-installed", "agent-supports-distro", "agent-libraries"];
+const AGENT_REPLACED: [&str; 5] =
+    ["agent-installed", "agent-supports-distro", "agent-libraries", "agent-version", "unexpected-interfaces"];
 
 impl FixImage {
     pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {

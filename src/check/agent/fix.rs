@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{install, libraries, python, timing, unit, version};
 use crate::agent;
-use crate::check::{Finding, Status, mend};
+use crate::check::{Finding, Status, interfaces, mend};
 use crate::commands::boot;
 use crate::exec::Cmd;
 use crate::facts::agents::process::kind_of;
@@ -21,7 +21,7 @@ use crate::target::Target;
 ///
 /// # Errors
 /// This program cannot run on the target, or cannot be read.
-pub(super) fn replace(target: &Target) -> Result<Plan> {
+pub(in crate::check) fn replace(target: &Target) -> Result<Plan> {
     runs_there(target)?;
     let plan = agent::install::plan(target, agent::install::own_program()?)?;
     Ok(Plan { verb: "fix", ..plan })
@@ -42,12 +42,24 @@ fn runs_there(target: &Target) -> Result<()> {
 
 /// Returns the plan that replaces an agent which cannot work on this system; `None` where it can.
 fn replacement(target: &Target) -> Result<Option<Plan>> {
-    let fails =
-        |found: Result<Vec<Finding>>| found.is_ok_and(|all| all.iter().any(|f| f.status == Status::Fail));
     let is_hopeless = fails(version::supports_distro(target))
+        || fails(version::version(target))
+        || fails(interfaces::unexpected_interfaces(target))
         || fails(libraries::libraries(target))
         || fails(python::interpreter(target)) && python::with_another(target)?.is_none();
     if is_hopeless { replace(target).map(Some) } else { Ok(None) }
+}
+
+fn fails(found: Result<Vec<Finding>>) -> bool {
+    found.is_ok_and(|all| all.iter().any(|finding| finding.status == Status::Fail))
+}
+
+/// Replaces a release that breaks this system; one that is only old does its work, and is updated by hand.
+pub(super) fn unfit(target: &Target) -> Result<Plan> {
+    if !fails(version::version(target)) {
+        bail!("the agent works here: its own package or installer updates it");
+    }
+    replace(target)
 }
 
 /// Makes a plan for the first agent and its service, or replaces an agent that cannot work here.
@@ -160,6 +172,7 @@ pub(super) fn boot_timing(target: &Target) -> Result<Plan> {
 mod tests {
     use super::*;
     use crate::facts::agents::tests::{link, put};
+    use crate::facts::agents::zip_application;
     use crate::facts::tree::Tree;
 
     const UNIT: &str = "[Service]\nExecStart=/usr/bin/nova-agent\n[Install]\nWantedBy=multi-user.target\n";
@@ -211,6 +224,21 @@ mod tests {
         let plan = mend::drop_in(&target, service, "restart", unit::RESTARTS).unwrap();
         assert_eq!(plan.files[0].path(), "etc/systemd/system/nova-agent.service.d/zz-novactl-restart.conf");
         assert!(plan.steps.is_empty());
+    }
+
+    #[test]
+    fn a_release_that_works_here_is_not_replaced() {
+        let tree = with_agent("etc/redhat-release");
+        put(tree.path(), "usr/lib/os-release", "ID=almalinux\nVERSION_ID=9.3\n");
+        let release = |version: &str| {
+            let members = [("novaagent/__init__.py", format!("__version__ = '{version}'"))];
+            let members = members.each_ref().map(|(name, body)| (*name, body.as_str()));
+            put(tree.path(), "usr/bin/nova-agent", zip_application("#!/usr/bin/python3", &members));
+            super::super::tests::offline(tree.path())
+        };
+        assert!(fails(version::version(&release("2.1.22"))));
+        let error = unfit(&release("2.1.23")).unwrap_err().to_string();
+        assert!(error.starts_with("the agent works here"), "{error}");
     }
 
     #[test]

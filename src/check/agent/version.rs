@@ -103,7 +103,9 @@ fn judge_supports(agent: &Agent, os: &Os, marker: Option<&str>, hands: &Hands) -
 }
 
 pub(super) fn version(target: &Target) -> Result<Vec<Finding>> {
-    of_agent(target, |agent| Ok(vec![judge_version(agent, target.os(), has_network_service(&target.root))]))
+    of_agent(target, |agent| {
+        Ok(vec![judge_version(agent, target.os(), has_network_service(&target.root), &Hands::of(target))])
+    })
 }
 
 fn os_name(os: &Os) -> &str {
@@ -114,7 +116,7 @@ fn has_network_service(root: &Root) -> bool {
     NETWORK_SERVICES.into_iter().any(|path| root.exists(path))
 }
 
-fn judge_version(agent: &Agent, os: &Os, network_service: bool) -> Finding {
+fn judge_version(agent: &Agent, os: &Os, network_service: bool, hands: &Hands) -> Finding {
     let Some(version) = &agent.version else {
         return Finding::skipped("no file says the agent's version");
     };
@@ -139,16 +141,11 @@ fn judge_version(agent: &Agent, os: &Os, network_service: bool) -> Finding {
         .seen("etc/init.d/network", "no such file");
         let knows = NETWORK_MANAGER_LATER.contains(&os.id.as_str());
         let text = if knows {
-            "update the agent to 2.1.25"
+            "put novactl in place as the agent; or 2.1.25 of EPEL, which knows this system (dnf upgrade nova-agent)"
         } else {
-            "replace the agent: no release of 2.x knows this system"
+            "put novactl in place as the agent: no release of 2.x knows this system"
         };
-        let commands = if knows {
-            vec![["dnf", "upgrade", "nova-agent"].map(str::to_owned).to_vec()]
-        } else {
-            Vec::new()
-        };
-        return mended(finding, text, commands);
+        return mended(finding, text, hands.install().1);
     }
     if parts(version) < parts(last) {
         let finding =
@@ -165,7 +162,7 @@ fn judge_version(agent: &Agent, os: &Os, network_service: bool) -> Finding {
                 format!("update to {last} with its own installer.sh; no need to change to 2.x while it works")
             }
         };
-        return mended(finding, text, Vec::new());
+        return mended(finding, text, Vec::new()).by_hand();
     }
     Finding::ok(format!("{} is the last release of its branch", agent.title())).seen(source, version)
 }
@@ -247,7 +244,7 @@ mod tests {
         ];
         for (version, id, release, service, want) in cases {
             let agent = agent(Kind::Nova2, version, vec![]);
-            let found = judge_version(&agent, &os(id, release, Base::RedHat), service);
+            let found = judge_version(&agent, &os(id, release, Base::RedHat), service, &hands(Base::RedHat));
             assert_eq!(found.status, want, "{version} on {id} {release}");
         }
     }
@@ -259,17 +256,20 @@ mod tests {
                 &agent(Kind::Nova1, version, vec![]),
                 &os("centos", "6.10", Base::RedHat),
                 true,
+                &hands(Base::RedHat),
             );
             assert_eq!(found.status, Status::Warn);
             assert!(found.remedy.unwrap().text.starts_with("update to 1.39.1"));
         }
         let last = agent(Kind::Nova1, "1.39.1", vec![]);
-        assert_eq!(judge_version(&last, &os("centos", "6.10", Base::RedHat), true).status, Status::Ok);
+        let system = os("centos", "6.10", Base::RedHat);
+        assert_eq!(judge_version(&last, &system, true, &hands(Base::RedHat)).status, Status::Ok);
     }
 
     #[test]
     fn an_unknown_version_is_not_judged() {
         let unknown = Agent { version: None, ..agent(Kind::Nova2, "x", vec![]) };
-        assert_eq!(judge_version(&unknown, &os("rocky", "9", Base::RedHat), false).status, Status::Skipped);
+        let system = os("rocky", "9", Base::RedHat);
+        assert_eq!(judge_version(&unknown, &system, false, &hands(Base::RedHat)).status, Status::Skipped);
     }
 }

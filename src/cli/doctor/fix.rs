@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::check::{self, Finding, Limits, Selection, Status, Topic};
+use crate::check::{self, Check, Finding, Limits, Selection, Status, Topic};
 use crate::cli::Global;
 use crate::cli::change::{self, ChangeReport, Consent, Request};
 use crate::cli::diagnosis;
@@ -31,8 +31,11 @@ pub(super) fn mend(
     let Mending { plan, ids, left } =
         mending::of(target, &findings, &is_wanted, "fix", "fix what doctor found");
     // a session that a new network could cut off gets its old one back
-    let is_network = |topic| matches!(topic, Topic::Network | Topic::Interfaces);
-    let of_network = check::all().any(|c| is_network(c.topic) && ids.iter().any(|id| id == c.id));
+    let is_network = |check: &Check| {
+        // another agent is no other network
+        matches!(check.topic, Topic::Network | Topic::Interfaces) && check.id != "unexpected-interfaces"
+    };
+    let of_network = check::all().any(|check| is_network(check) && ids.iter().any(|id| id == check.id));
     let acts = of_network && target.is_live() && !(plan.steps.is_empty() && plan.activate.is_empty());
     let revert_after = (acts && session::ssh_address(&target.root).is_some()).then_some(change::REVERT_AFTER);
     let verify = |_: &Target| match global.target() {
