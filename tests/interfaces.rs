@@ -229,6 +229,45 @@ fn what_turned_ipv6_off_is_named() {
 }
 
 #[test]
+fn ipv6_is_switched_on_for_the_public_nic_now_and_for_the_next_boot() {
+    let sysctl = ["/usr/lib/systemd/systemd-sysctl", "/lib/systemd/systemd-sysctl"];
+    let Some(sysctl) = sysctl.into_iter().find(|path| Path::new(path).exists()) else {
+        skipped::<()>("no systemd-sysctl");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let dump = dump(dir.path());
+    let script = format!(
+        "for dir in /var/lib /etc/sysctl.d /usr/lib/sysctl.d; do mount -t tmpfs none $dir; done
+        conf=/proc/sys/net/ipv6/conf file=/etc/sysctl.d/60-hardening.conf
+        say() {{ echo \"$1 $(cat $conf/eth0/disable_ipv6) $(cat $conf/p0/disable_ipv6) $(tr '\\n' ';' <$file)\"; }}
+        boot() {{ for link in all eth0 p0; do echo 0 >$conf/$link/disable_ipv6; done; {sysctl}; }}
+        ip link add eth0 address {PUBLIC} type veth peer name p0
+        printf 'net.ipv6.conf.eth0.disable_ipv6=0\nnet.ipv6.conf.all.disable_ipv6=1\n' >$file
+        boot; say before
+        fix() {{ $novactl doctor --fix --yes --only ipv6-enabled-public --xenstore {dump} >&2; }}
+        fix; say fixed
+        ip address add 2001:4802:7802:104::72/64 dev eth0
+        boot; say booted
+        fix; say again
+        ip address flush dev eth0
+        $novactl undo --yes >&2; say undone"
+    );
+    let Some(output) = in_namespace(&script) else { return };
+    let told = String::from_utf8(output.stdout).unwrap();
+    let hardened = "net.ipv6.conf.eth0.disable_ipv6=0;net.ipv6.conf.all.disable_ipv6=1;";
+    let mended = "net.ipv6.conf.all.disable_ipv6=1;net.ipv6.conf.eth0.disable_ipv6 = 0;";
+    let want = [
+        format!("before 1 1 {hardened}"),
+        format!("fixed 0 1 {mended}"),
+        format!("booted 0 1 {mended}"),
+        format!("again 0 1 {mended}"),
+        format!("undone 1 1 {hardened}"),
+    ];
+    assert_eq!(told.lines().collect::<Vec<_>>(), want, "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn without_root_and_without_a_store_a_nic_has_no_verdict() {
     let script = "ip link add eth0 type veth peer name p0
         ip tuntap add tun0 mode tun

@@ -6,6 +6,7 @@ pub(crate) mod hazards;
 
 use anyhow::bail;
 
+use super::network::ipv6_on::{self, Works};
 use super::{Check, Finding, Needs, Status, Topic, agent};
 use crate::facts::agents::{Agent, Kind as AgentKind};
 use crate::facts::os::{Base, Family};
@@ -37,7 +38,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs::FILES,
         blocks: &[],
         probe: ipv6_enabled_public,
-        fix: None,
+        fix: Some(ipv6_on::fix),
         page: include_str!("pages/ipv6-enabled-public.md"),
     },
     Check {
@@ -193,20 +194,21 @@ fn ipv6_enabled_public(target: &Target) -> anyhow::Result<Vec<Finding>> {
     if public.is_empty() {
         return Ok(vec![Finding::skipped("no public interface is known")]);
     }
-    let off: Vec<Finding> = public
-        .iter()
-        .filter(|interface| interface.ipv6.enabled == Some(false))
-        .take(SHOWN_MAX)
-        .map(|interface| ipv6_off(survey, interface, target.is_live()))
-        .collect();
-    if !off.is_empty() {
-        return Ok(off);
+    let off: Vec<&Interface> =
+        public.iter().copied().filter(|interface| interface.ipv6.enabled == Some(false)).collect();
+    if off.is_empty() {
+        let names: Vec<&str> = public.iter().map(|interface| interface.link.name.as_str()).collect();
+        return Ok(vec![Finding::ok(format!("IPv6 is on for {}", names.join(", ")))]);
     }
-    let names: Vec<&str> = public.iter().map(|interface| interface.link.name.as_str()).collect();
-    Ok(vec![Finding::ok(format!("IPv6 is on for {}", names.join(", ")))])
+    let works = Works::of(target);
+    let judge = |interface: &&Interface| {
+        let finding = ipv6_off(survey, interface, target);
+        if works.can_mend(survey, interface) { finding } else { finding.by_hand() }
+    };
+    Ok(off.iter().take(SHOWN_MAX).map(judge).collect())
 }
 
-fn ipv6_off(survey: &Survey, interface: &Interface, is_live: bool) -> Finding {
+fn ipv6_off(survey: &Survey, interface: &Interface, target: &Target) -> Finding {
     let name = &interface.link.name;
     let assigned = survey.record(interface).map(|nic| nic.addresses6.as_slice()).unwrap_or_default();
     let title = format!("IPv6 is off on the public interface {name}");
@@ -214,33 +216,39 @@ fn ipv6_off(survey: &Survey, interface: &Interface, is_live: bool) -> Finding {
         Some(address) => Finding::warn(title).because(format!("the host assigns {address} to it")),
         None => Finding::note(title).because("the host assigns no IPv6 address to it, as far as is known"),
     };
-    for seen in &interface.ipv6.disabled_by {
+    let by = &interface.ipv6.disabled_by;
+    for seen in by {
         finding = finding.seen(&seen.source, &seen.text);
     }
-    let places: Vec<&str> = interface
-        .ipv6
-        .disabled_by
-        .iter()
-        .map(|seen| seen.source.as_str())
-        .filter(|s| !s.starts_with("proc/"))
-        .collect();
-    let finding = finding.about(name).mend(match places.as_slice() {
-        [] => "no file says it: find what switches IPv6 off (grep -r ipv6 /etc), and remove it".to_owned(),
-        // what a program writes anew is changed where it has it from
-        [place] if place.starts_with("boot/") => {
-            "take ipv6.disable=1 out of /etc/default/grub, then have the boot menu written anew (update-grub, or \
-             grub2-mkconfig -o /boot/grub2/grub.cfg), and boot"
-                .to_owned()
-        }
-        places => format!("remove the setting in /{}", places.join(" and /")),
-    });
+    let finding = finding.about(name);
+    let places: Vec<&str> =
+        by.iter().map(|seen| seen.source.as_str()).filter(|s| !s.starts_with("proc/")).collect();
     let switch = format!("proc/sys/net/ipv6/conf/{name}/disable_ipv6");
-    if is_live && interface.ipv6.disabled_by.iter().any(|seen| seen.source == switch) {
-        // with slashes, because a name can have a dot
-        let assignment = format!("net/ipv6/conf/{name}/disable_ipv6=0");
-        return finding.by(&["sysctl", "-w", &assignment]);
+    match places.as_slice() {
+        [] if by.iter().any(|seen| seen.source == switch) => {
+            // with slashes, because a name can have a dot
+            let assignment = format!("net/ipv6/conf/{name}/disable_ipv6=0");
+            let finding = finding.mend("no file keeps it off: switch it on");
+            if target.is_live() { finding.by(&["sysctl", "-w", &assignment]) } else { finding }
+        }
+        [] => finding.mend("no file says it: find what switches IPv6 off (grep -r ipv6 /etc), and remove it"),
+        // what a program writes anew is changed where it has it from
+        [place, ..] if place.starts_with("boot/") || place.starts_with("etc/default/grub") => {
+            let finding = finding.mend(
+                "take ipv6.disable=1 out of /etc/default/grub, then have the boot menu written anew (update-grub, or \
+                 grub2-mkconfig -o /boot/grub2/grub.cfg), and boot",
+            );
+            match target.os().base {
+                Base::RedHat => {
+                    finding.by(&["grubby", "--update-kernel=ALL", "--remove-args=ipv6.disable=1"])
+                }
+                _ => finding,
+            }
+        }
+        places => {
+            finding.mend(format!("let {name} have it: change the setting in /{}", places.join(" and /")))
+        }
     }
-    finding
 }
 
 fn nics_match_host_data(target: &Target) -> anyhow::Result<Vec<Finding>> {

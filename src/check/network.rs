@@ -10,6 +10,7 @@ mod eni;
 mod fault;
 mod gateway;
 mod ifcfg;
+pub(super) mod ipv6_on;
 mod label_safe;
 mod leftover_backups;
 mod machine;

@@ -131,7 +131,12 @@ impl Configuration {
 
     /// Returns the lines that keep IPv6 off a NIC: of each program, those of the first entry that is about it.
     pub fn ipv6_off(&self, name: &str, mac: Option<Mac>) -> Vec<&Seen> {
-        self.first_entries(name, mac).filter_map(|entry| entry.ipv6_off.as_ref()).collect()
+        self.without_ipv6(name, mac).filter_map(|entry| entry.ipv6_off.as_ref()).collect()
+    }
+
+    /// Returns the entries of these lines.
+    pub(crate) fn without_ipv6(&self, name: &str, mac: Option<Mac>) -> impl Iterator<Item = &Planned> {
+        self.first_entries(name, mac).filter(|entry| entry.ipv6_off.is_some())
     }
 
     fn first_entries(&self, name: &str, mac: Option<Mac>) -> impl Iterator<Item = &Planned> {

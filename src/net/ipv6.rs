@@ -9,13 +9,12 @@ mod sysctl;
 
 use serde::Serialize;
 
-use super::configured::{Configuration, Seen};
+use super::configured::{Configuration, Planned, Seen};
 use super::links::Link;
 use crate::root::Root;
 use kernel::Protocol;
 pub(crate) use kernel::boot_lines;
-use sysctl::Sysctl;
-pub(crate) use sysctl::files as sysctl_files;
+pub(crate) use sysctl::{Assignment, Sysctl, files as sysctl_files, last_file as last_sysctl_file};
 
 /// The smallest packet that IPv6 works with (RFC 8200, section 5): below it the kernel takes IPv6 off a link.
 const MTU_MIN: u32 = 1280;
@@ -29,6 +28,16 @@ pub struct Ipv6 {
     pub disabled_by: Vec<Seen>,
 }
 
+/// What keeps IPv6 off a link.
+pub(crate) struct Causes<'c> {
+    /// Why there is no IPv6 at all.
+    pub(crate) protocol: Vec<Seen>,
+    /// The line of sysctl, or what the kernel begins with.
+    pub(crate) sysctl: Option<Seen>,
+    /// The entries of its interface's files.
+    pub(crate) files: Vec<&'c Planned>,
+}
+
 /// What holds for all links, read once.
 #[derive(Debug)]
 pub struct Switches {
@@ -40,6 +49,20 @@ impl Switches {
     /// Reads them.
     pub fn of(root: &Root) -> Self {
         Self { protocol: Protocol::of(root), sysctl: Sysctl::of(root) }
+    }
+
+    /// Returns all that keeps IPv6 off a link, also what something stronger hides.
+    pub(crate) fn causes<'c>(&self, link: &Link, configuration: &'c Configuration) -> Causes<'c> {
+        Causes {
+            protocol: self.protocol.reasons().to_vec(),
+            sysctl: self.sysctl.off(&link.name, self.protocol.initially_off()),
+            files: configuration.without_ipv6(&link.name, link.host_mac()).collect(),
+        }
+    }
+
+    /// Returns the lines of sysctl.
+    pub(crate) fn sysctl(&self) -> &Sysctl {
+        &self.sysctl
     }
 
     /// Says whether IPv6 is on for a link of the running system, or of a tree with a recorded `/proc`.

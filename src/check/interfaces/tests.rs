@@ -85,7 +85,8 @@ fn ipv6_off_is_a_warning_where_the_host_assigns_it() {
             source: "proc/sys/net/ipv6/conf/eth0/disable_ipv6".to_owned(),
             text: "1".to_owned(),
         }];
-        ipv6_off(&survey, &survey.interfaces[0], true)
+        let tree = crate::facts::tree::Tree::of::<&str>(&[]);
+        ipv6_off(&survey, &survey.interfaces[0], &Target::pretending_to_be_live(tree.path()))
     };
     let warned = off(with);
     assert_eq!(

@@ -96,17 +96,24 @@ impl Judged {
     /// # Errors
     /// A file cannot be read.
     pub(super) fn plan(self, target: &Target) -> Result<Plan> {
-        let mut plan =
-            Plan { verb: "fix", title: "correct the network's files".to_owned(), ..Plan::default() };
-        let mut of_file: BTreeMap<String, Vec<Edit>> = BTreeMap::new();
-        for edit in self.faults.into_iter().flat_map(|fault| fault.edits) {
-            of_file.entry(edit.path().to_owned()).or_default().push(edit);
-        }
-        for (path, edits) in of_file {
-            plan.files.extend(changes(&target.root, &path, &edits)?);
-        }
-        Ok(plan)
+        plan(target, self.faults.into_iter().flat_map(|fault| fault.edits))
     }
+}
+
+/// Returns the plan of these edits.
+///
+/// # Errors
+/// A file cannot be read.
+pub(super) fn plan(target: &Target, edits: impl IntoIterator<Item = Edit>) -> Result<Plan> {
+    let mut plan = Plan { verb: "fix", title: "correct the network's files".to_owned(), ..Plan::default() };
+    let mut of_file: BTreeMap<String, Vec<Edit>> = BTreeMap::new();
+    for edit in edits {
+        of_file.entry(edit.path().to_owned()).or_default().push(edit);
+    }
+    for (path, edits) in of_file {
+        plan.files.extend(changes(&target.root, &path, &edits)?);
+    }
+    Ok(plan)
 }
 
 /// The changes of one file.

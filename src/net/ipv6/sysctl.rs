@@ -3,10 +3,11 @@
 //! Files are taken in the order of their names, whichever directory they are in; of two with one name the one in
 //! the stronger directory is read. `/etc/sysctl.conf` comes last where procps applies it; systemd reads it only where
 //! a link in `sysctl.d` leads to it.
+//! systemd makes an assignment once: one that repeats the value of an earlier one stays at the earlier one's place.
 //! Source: sysctl.d(5), systemd's `sysctl.c`, procps' sysctl(8), the kernel's `addrconf_disable_ipv6`: `all` sets
 //! every link that exists, and `default`; `default` is what a new link begins with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::glob;
 use crate::net::configured::Seen;
@@ -15,57 +16,103 @@ use crate::root::Root;
 /// From the weakest to the strongest.
 const DIRS: [&str; 5] =
     ["lib/sysctl.d", "usr/lib/sysctl.d", "usr/local/lib/sysctl.d", "run/sysctl.d", "etc/sysctl.d"];
+/// The file of sysctl(8).
+const MAIN: &str = "etc/sysctl.conf";
 /// The most files that are read.
 const FILES_MAX: usize = 1000;
 
-/// The assignments to `disable_ipv6`, in the order in which they are applied.
+/// The assignments to `disable_ipv6`.
 #[derive(Debug, Default)]
-pub(super) struct Sysctl {
-    assignments: Vec<Assignment>,
+pub(crate) struct Sysctl {
+    /// As they stand in the files, one after the other.
+    pub(crate) lines: Vec<Assignment>,
+    /// Their places in `lines`, in the order in which they are made.
+    order: Vec<usize>,
 }
 
+/// A line of the files.
 #[derive(Debug, PartialEq, Eq)]
-struct Assignment {
+pub(crate) struct Assignment {
     /// The link, `all`, `default`, or a pattern of these.
-    link: String,
+    pub(crate) link: String,
     /// Whether it switches IPv6 off; `None` takes the link out of patterns.
-    off: Option<bool>,
-    seen: Seen,
+    pub(crate) off: Option<bool>,
+    /// Where it stands.
+    pub(crate) seen: Seen,
+    value: Option<String>,
 }
 
 impl Sysctl {
     pub(super) fn of(root: &Root) -> Self {
-        let mut assignments = Vec::new();
+        let mut lines = Vec::new();
         for path in files(root) {
             match root.text_opt(&path) {
-                Ok(text) => assignments.extend(parse(&path, &text.unwrap_or_default())),
+                Ok(text) => lines.extend(parse(&path, &text.unwrap_or_default())),
                 Err(error) => tracing::debug!("{error:#}"),
             }
         }
-        Self { assignments }
+        let order = if has_systemd(root) { once(&lines) } else { (0..lines.len()).collect() };
+        Self { lines, order }
+    }
+
+    fn made(&self) -> impl Iterator<Item = &Assignment> {
+        self.order.iter().map(|place| &self.lines[*place])
     }
 
     /// Returns the assignment that leaves IPv6 switched off on a link; `initial` is what the kernel begins with.
     pub(super) fn off(&self, link: &str, initial: Option<&Seen>) -> Option<Seen> {
         let is_pattern = |a: &Assignment| a.link.contains(['*', '?', '[']);
         // A name that is assigned, or taken out, anywhere is no longer meant by patterns.
-        let is_named = |name: &str| self.assignments.iter().any(|a| !is_pattern(a) && a.link == name);
+        let is_named = |name: &str| self.lines.iter().any(|a| !is_pattern(a) && a.link == name);
         let applies = |a: &&Assignment, name: &str| {
             if is_pattern(a) { !is_named(name) && glob::matches(&a.link, name) } else { a.link == name }
         };
         let mut by = initial;
-        for assignment in self.assignments.iter().filter(|a| applies(a, "default")) {
+        for assignment in self.made().filter(|a| applies(a, "default")) {
             by = assignment.off.unwrap_or(by.is_some()).then_some(&assignment.seen);
         }
-        for assignment in self.assignments.iter().filter(|a| applies(a, "all") || applies(a, link)) {
+        for assignment in self.made().filter(|a| applies(a, "all") || applies(a, link)) {
             by = assignment.off.unwrap_or(by.is_some()).then_some(&assignment.seen);
         }
         by.cloned()
     }
 }
 
+/// Returns the places of the assignments that systemd makes (`parse_line` in its sysctl.c).
+fn once(lines: &[Assignment]) -> Vec<usize> {
+    let mut last: HashMap<&str, usize> = HashMap::new();
+    for (place, line) in lines.iter().enumerate() {
+        let same = last.get(line.link.as_str()).is_some_and(|earlier| lines[*earlier].value == line.value);
+        if !same {
+            last.insert(&line.link, place);
+        }
+    }
+    let mut order: Vec<usize> = last.into_values().collect();
+    order.sort_unstable();
+    order
+}
+
+fn has_systemd(root: &Root) -> bool {
+    ["usr/lib", "lib"].iter().any(|lib| root.exists(&format!("{lib}/systemd/systemd-sysctl")))
+}
+
+/// Returns a file in which a line comes after all others: the main one, or one to be made.
+pub(crate) fn last_file(root: &Root) -> String {
+    if !has_systemd(root) && root.exists(MAIN) {
+        return MAIN.to_owned();
+    }
+    let names = DIRS.iter().flat_map(|dir| root.files_in(dir, ".conf").unwrap_or_default());
+    let names = names.filter_map(|path| path.rsplit('/').next().map(str::to_owned));
+    let last = names.max().unwrap_or_default();
+    let usual = "99-zz-novactl.conf";
+    if last.as_str() <= usual {
+        return format!("etc/sysctl.d/{usual}");
+    }
+    // "zz.conf" < "zz.x.conf"
+    format!("etc/sysctl.d/{}.x-novactl.conf", last.trim_end_matches(".conf"))
+}
+
 pub(crate) fn files(root: &Root) -> Vec<String> {
-    const MAIN: &str = "etc/sysctl.conf";
     let mut files = BTreeMap::new();
     for dir in DIRS {
         for path in root.files_in(dir, ".conf").unwrap_or_default().into_iter().take(FILES_MAX) {
@@ -79,9 +126,7 @@ pub(crate) fn files(root: &Root) -> Vec<String> {
         }
     }
     let mut files: Vec<String> = files.into_values().collect();
-    let has_systemd =
-        ["usr/lib", "lib"].iter().any(|lib| root.exists(&format!("{lib}/systemd/systemd-sysctl")));
-    if !has_systemd && root.exists(MAIN) {
+    if !has_systemd(root) && root.exists(MAIN) {
         files.push(MAIN.to_owned());
     }
     files
@@ -107,7 +152,8 @@ fn parse(path: &str, text: &str) -> Vec<Assignment> {
             None if is_exempt => None,
             None => return None,
         };
-        Some(Assignment { link, off, seen: Seen::line(path, place + 1, line) })
+        let value = value.map(str::to_owned);
+        Some(Assignment { link, off, seen: Seen::line(path, place + 1, line), value })
     };
     text.lines().enumerate().filter_map(assignment).collect()
 }
@@ -206,11 +252,52 @@ mod tests {
         assert_eq!(off(&[main, systemd, link, later], "eth0"), None);
     }
 
+    #[test]
+    fn systemd_leaves_a_repeated_value_at_its_first_place() {
+        let line = |link: &str, value: u8| format!("net.ipv6.conf.{link}.disable_ipv6={value}\n");
+        let (all_off, eth0_on, eth0_off) = (line("all", 1), line("eth0", 0), line("eth0", 1));
+        let systemd = ("usr/lib/systemd/systemd-sysctl", "!");
+        // what systemd 252 leaves in the kernel, and what procps does
+        for (lines, by_systemd, by_procps) in [
+            ([&eth0_on, &all_off, &eth0_on], Some(2), None),
+            ([&all_off, &eth0_on, &all_off], None, Some(3)),
+            ([&eth0_on, &all_off, &eth0_off], Some(3), Some(3)),
+            ([&eth0_off, &all_off, &eth0_on], None, None),
+        ] {
+            let text = lines.map(String::as_str).concat();
+            let file = ("etc/sysctl.d/x.conf", text.as_str());
+            let at = |line: Option<u8>| line.map(|line| format!("{}:{line}", file.0));
+            assert_eq!(off(&[file, systemd], "eth0"), at(by_systemd), "systemd: {text}");
+            assert_eq!(off(&[file], "eth0"), at(by_procps), "procps: {text}");
+        }
+    }
+
+    #[test]
+    fn the_last_file_is_read_last() {
+        let systemd = ("usr/lib/systemd/systemd-sysctl", "!");
+        for (files, want) in [
+            (vec![systemd, ("etc/sysctl.d/99-x.conf", "")], "etc/sysctl.d/99-zz-novactl.conf"),
+            (vec![systemd, ("etc/sysctl.d/zz.conf", "")], "etc/sysctl.d/zz.x-novactl.conf"),
+            (vec![systemd, ("etc/sysctl.conf", "")], "etc/sysctl.d/99-zz-novactl.conf"),
+            (vec![("etc/sysctl.conf", "")], "etc/sysctl.conf"),
+            (vec![], "etc/sysctl.d/99-zz-novactl.conf"),
+        ] {
+            let (_dir, root) = tree(&files);
+            assert_eq!(last_file(&root), want);
+            let before = super::files(&root);
+            assert!(
+                before.iter().all(|file| file.rsplit('/').next() <= want.rsplit('/').next()),
+                "{before:?}"
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_is_read(text in "(-?(net[./]ipv6[./]conf[./].{0,6}[./]disable_ipv6)?.{0,4}=?.{0,3}\n){0,4}") {
-            let sysctl = Sysctl { assignments: parse("x", &text) };
-            sysctl.off("eth0", None);
+            let lines = parse("x", &text);
+            let order = once(&lines);
+            Sysctl { lines, order }.off("eth0", None);
         }
     }
 }
