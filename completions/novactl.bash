@@ -61,6 +61,9 @@ _novactl() {
             novactl__subcmd__agent,run)
                 cmd="novactl__subcmd__agent__subcmd__run"
                 ;;
+            novactl__subcmd__agent,tidy)
+                cmd="novactl__subcmd__agent__subcmd__tidy"
+                ;;
             novactl__subcmd__agent,uninstall)
                 cmd="novactl__subcmd__agent__subcmd__uninstall"
                 ;;
@@ -78,6 +81,9 @@ _novactl() {
                 ;;
             novactl__subcmd__agent__subcmd__help,run)
                 cmd="novactl__subcmd__agent__subcmd__help__subcmd__run"
+                ;;
+            novactl__subcmd__agent__subcmd__help,tidy)
+                cmd="novactl__subcmd__agent__subcmd__help__subcmd__tidy"
                 ;;
             novactl__subcmd__agent__subcmd__help,uninstall)
                 cmd="novactl__subcmd__agent__subcmd__help__subcmd__uninstall"
@@ -124,6 +130,9 @@ _novactl() {
             novactl__subcmd__help__subcmd__agent,run)
                 cmd="novactl__subcmd__help__subcmd__agent__subcmd__run"
                 ;;
+            novactl__subcmd__help__subcmd__agent,tidy)
+                cmd="novactl__subcmd__help__subcmd__agent__subcmd__tidy"
+                ;;
             novactl__subcmd__help__subcmd__agent,uninstall)
                 cmd="novactl__subcmd__help__subcmd__agent__subcmd__uninstall"
                 ;;
@@ -168,7 +177,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__agent)
-            opts="-v -q -h --root --disk --xenstore --format --color --verbose --quiet --help run exec refuse install uninstall help"
+            opts="-v -q -h --root --disk --xenstore --format --color --verbose --quiet --help run exec refuse tidy install uninstall help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -236,7 +245,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__agent__subcmd__help)
-            opts="run exec refuse install uninstall help"
+            opts="run exec refuse tidy install uninstall help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -306,6 +315,20 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__agent__subcmd__help__subcmd__run)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__agent__subcmd__help__subcmd__tidy)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -412,6 +435,40 @@ _novactl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --xenstore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json nagios prometheus junit markdown" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__agent__subcmd__tidy)
+            opts="-y -v -q -h --yes --root --disk --xenstore --format --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --root)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -652,7 +709,7 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__help__subcmd__agent)
-            opts="run exec refuse install uninstall"
+            opts="run exec refuse tidy install uninstall"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -708,6 +765,20 @@ _novactl() {
             return 0
             ;;
         novactl__subcmd__help__subcmd__agent__subcmd__run)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        novactl__subcmd__help__subcmd__agent__subcmd__tidy)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

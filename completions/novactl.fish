@@ -207,27 +207,28 @@ never\t'Never'"
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -s v -l verbose -d 'Say more; twice: what is read and run as well'
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse install uninstall help" -l root -d 'Look at the system under DIR instead of the running one' -r -F
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse install uninstall help" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse install uninstall help" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse install uninstall help" -l format -d 'How the result is written' -r -f -a "table\t'For people'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse tidy install uninstall help" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse tidy install uninstall help" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse tidy install uninstall help" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse tidy install uninstall help" -l format -d 'How the result is written' -r -f -a "table\t'For people'
 json\t'One JSON document'
 nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
 prometheus\t'Metrics for node_exporter\'s textfile collector'
 junit\t'JUnit\'s XML: a test case for each finding'
 markdown\t'A ticket\'s text'"
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse install uninstall help" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse tidy install uninstall help" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse install uninstall help" -s v -l verbose -d 'Say more; twice: what is read and run as well'
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse install uninstall help" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse install uninstall help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse install uninstall help" -f -a "run" -d 'Listen on XenStore and execute the host\'s commands'
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse install uninstall help" -f -a "exec" -d 'Carry out one command here and now, and print the answer'
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse install uninstall help" -f -a "refuse" -d 'Refuse a request of the host that is stuck, and remove it'
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse install uninstall help" -f -a "install" -d 'Put this program in place as the agent, in the stead of a broken one'
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse install uninstall help" -f -a "uninstall" -d 'Take the installation back, byte for byte'
-complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse install uninstall help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse tidy install uninstall help" -s v -l verbose -d 'Say more; twice: what is read and run as well'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse tidy install uninstall help" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse tidy install uninstall help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse tidy install uninstall help" -f -a "run" -d 'Listen on XenStore and execute the host\'s commands'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse tidy install uninstall help" -f -a "exec" -d 'Carry out one command here and now, and print the answer'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse tidy install uninstall help" -f -a "refuse" -d 'Refuse a request of the host that is stuck, and remove it'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse tidy install uninstall help" -f -a "tidy" -d 'Remove old answers, which nobody else removes'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse tidy install uninstall help" -f -a "install" -d 'Put this program in place as the agent, in the stead of a broken one'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse tidy install uninstall help" -f -a "uninstall" -d 'Take the installation back, byte for byte'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and not __fish_seen_subcommand_from run exec refuse tidy install uninstall help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l log-file -d 'Log to FILE instead of standard error' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from run" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
@@ -277,6 +278,22 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from refuse" -s v -l verbose -d 'Say more; twice: what is read and run as well'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from refuse" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from refuse" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from tidy" -l root -d 'Look at the system under DIR instead of the running one' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from tidy" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from tidy" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from tidy" -l format -d 'How the result is written' -r -f -a "table\t'For people'
+json\t'One JSON document'
+nagios\t'One line of a monitoring plugin, with that world\'s exit codes'
+prometheus\t'Metrics for node_exporter\'s textfile collector'
+junit\t'JUnit\'s XML: a test case for each finding'
+markdown\t'A ticket\'s text'"
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from tidy" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
+always\t'Also into files and pipes'
+never\t'Never'"
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from tidy" -s y -l yes -d 'Ask nothing'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from tidy" -s v -l verbose -d 'Say more; twice: what is read and run as well'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from tidy" -s q -l quiet -d 'Say only errors and what was asked for; of a diagnosis the verdict'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from tidy" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l root -d 'Look at the system under DIR instead of the running one' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l disk -d 'Look at the system on a disk: a device, or a raw, qcow2, VHD, VHDX or VMDK file' -r -F
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from install" -l xenstore -d 'XenStore: a device, a unix socket or a JSON dump [default: found by itself]' -r -F
@@ -315,6 +332,7 @@ complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_s
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from help" -f -a "run" -d 'Listen on XenStore and execute the host\'s commands'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from help" -f -a "exec" -d 'Carry out one command here and now, and print the answer'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from help" -f -a "refuse" -d 'Refuse a request of the host that is stuck, and remove it'
+complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from help" -f -a "tidy" -d 'Remove old answers, which nobody else removes'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from help" -f -a "install" -d 'Put this program in place as the agent, in the stead of a broken one'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from help" -f -a "uninstall" -d 'Take the installation back, byte for byte'
 complete -c novactl -n "__fish_novactl_using_subcommand agent; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -353,5 +371,6 @@ complete -c novactl -n "__fish_novactl_using_subcommand help; and not __fish_see
 complete -c novactl -n "__fish_novactl_using_subcommand help; and __fish_seen_subcommand_from agent" -f -a "run" -d 'Listen on XenStore and execute the host\'s commands'
 complete -c novactl -n "__fish_novactl_using_subcommand help; and __fish_seen_subcommand_from agent" -f -a "exec" -d 'Carry out one command here and now, and print the answer'
 complete -c novactl -n "__fish_novactl_using_subcommand help; and __fish_seen_subcommand_from agent" -f -a "refuse" -d 'Refuse a request of the host that is stuck, and remove it'
+complete -c novactl -n "__fish_novactl_using_subcommand help; and __fish_seen_subcommand_from agent" -f -a "tidy" -d 'Remove old answers, which nobody else removes'
 complete -c novactl -n "__fish_novactl_using_subcommand help; and __fish_seen_subcommand_from agent" -f -a "install" -d 'Put this program in place as the agent, in the stead of a broken one'
 complete -c novactl -n "__fish_novactl_using_subcommand help; and __fish_seen_subcommand_from agent" -f -a "uninstall" -d 'Take the installation back, byte for byte'

@@ -14,6 +14,7 @@ mod place;
 mod refuse;
 mod service;
 mod shift;
+pub mod tidy;
 
 use std::time::{Duration, Instant};
 

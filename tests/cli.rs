@@ -108,13 +108,15 @@ fn what_is_no_root_is_said_with_exit_code_3_and_a_document() {
 }
 
 #[test]
-fn a_request_in_a_dump_is_not_refused() {
+fn a_dump_is_not_taken_for_the_host_s_store() {
     let dir = tempfile::tempdir().unwrap();
     let dump = dir.path().join("dump.json");
     fs::write(&dump, r#"{"data": {"host": {"1b2c": "{}"}}}"#).unwrap();
     let output = novactl(&["agent", "refuse", "1b2c", "--yes", "--xenstore", dump.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("is a dump"), "{output:?}");
+    let output = novactl(&["agent", "tidy", "--yes", "--xenstore", dump.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
 fn novactl(args: &[&str]) -> Output {

@@ -126,6 +126,52 @@ fn answers_that_pile_up_are_told_also_when_their_list_is_longer_than_a_message()
 }
 
 #[test]
+fn old_answers_are_removed_and_what_is_new_is_left_to_the_host() {
+    // both daemons at the same time: each is waited for
+    let alone = Command::new("unshare").args(["--mount", "true"]).status();
+    if !alone.is_ok_and(|status| status.success()) {
+        lab::skipped::<()>("no mount namespace without root");
+        return;
+    }
+    std::thread::scope(|scope| {
+        for kind in KINDS {
+            scope.spawn(move || old_answers_are_removed(kind));
+        }
+    });
+}
+
+fn old_answers_are_removed(kind: Kind) {
+    let Some((store, guest)) = guest(kind) else { return };
+    let id = |n: usize| format!("33333333-3333-4333-8333-{n:012}");
+    let path = |n: usize| format!("/local/domain/7/data/guest/{}", id(n));
+    let paths: Vec<String> = (0..201).map(path).collect();
+    let nodes: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), "{}")).collect();
+    store.write_all(&nodes);
+    let request = |n: usize| format!("/local/domain/7/data/host/{}", id(n));
+    // answered, and not removed yet; where all have to go at once nothing may wait
+    let kept: &[usize] = if kind == Kind::C { &[7] } else { &[] };
+    kept.iter().for_each(|n| store.write(&request(*n), "{}"));
+    let novactl = |arguments: &[&str]| {
+        // the journal is that of the running system, which the test leaves alone
+        let alone = "mount -t tmpfs none /var/lib && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", alone, "sh", env!("CARGO_BIN_EXE_novactl")]);
+        command.args(arguments).arg("--xenstore").arg(&guest).output().unwrap()
+    };
+    let output = novactl(&["doctor", "--fix", "--yes", "--only", "answers-collected", "--format", "json"]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{kind:?}: {told} {}", String::from_utf8_lossy(&output.stderr));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["verified"][0]["status"], "ok", "{kind:?}: {told}");
+    let left = [0, 7, 110, 200].into_iter().filter(|n| store.read(&path(*n)).is_some());
+    assert_eq!(left.collect::<Vec<_>>(), kept, "{kind:?}");
+    // the guest can answer again, and the host read it
+    store.write(&request(900), "{}");
+    assert!(novactl(&["agent", "refuse", &id(900), "--yes"]).status.success(), "{kind:?}");
+    assert!(store.read(&path(900)).is_some_and(|answer| answer.contains("500")), "{kind:?}");
+}
+
+#[test]
 fn a_store_that_hangs_fails_and_blocks_what_needs_it() {
     let Some((store, guest)) = guest(Kind::C) else { return };
     store.freeze();

@@ -99,7 +99,7 @@ pub(super) const CHECKS: &[Check] = &[
         needs: Needs { wait: ANSWER_MAX, ..Needs::LIVE_XENSTORE },
         blocks: &[],
         probe: requests::answers_collected,
-        fix: None,
+        fix: Some(requests::tidy),
         page: include_str!("pages/answers-collected.md"),
     },
     Check {

@@ -1,5 +1,7 @@
 //! `novactl agent`: serve the host, or carry out one command of its.
 
+mod leftovers;
+
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+
+use leftovers::{Refuse, Tidy};
 
 use super::change::{self, Consent, Request, now};
 use super::diagnosis::TargetFacts;
@@ -20,7 +24,6 @@ use crate::commands::{Name, update};
 use crate::plan::journal::{self, Record, State};
 use crate::plan::{Edits, Plan};
 use crate::report::Exit;
-use crate::root::{Kind, Root};
 use crate::ui::{self, Answer, Ui};
 
 const RUN_HELP: &str = "\
@@ -40,11 +43,6 @@ Examples:
 The answer is printed as the host would get it. Exit code 0 is success, 1 any
 other answer. The value of a password is what keyinit encrypted: to set one by
 hand there is novactl set-password.";
-
-const REFUSE_HELP: &str = "\
-The host gets code 500 at once instead of waiting for its time limit, and an agent
-that died of the request does not die of it again. A request that an agent is at
-work on is answered twice: stop the agent first.";
 
 const INSTALL_HELP: &str = "\
 Copies this program to /usr/sbin/novactl, adds its service for the init system of
@@ -80,6 +78,8 @@ enum Action {
     Exec(Exec),
     /// Refuse a request of the host that is stuck, and remove it
     Refuse(Refuse),
+    /// Remove old answers, which nobody else removes
+    Tidy(Tidy),
     /// Put this program in place as the agent, in the stead of a broken one
     Install(Install),
     /// Take the installation back, byte for byte
@@ -127,16 +127,6 @@ struct Exec {
     consent: Consent,
 }
 
-#[derive(Debug, Args)]
-#[command(after_long_help = REFUSE_HELP)]
-struct Refuse {
-    /// The id of the request, as doctor --only requests-answered names it
-    id: String,
-    /// Ask nothing
-    #[arg(short, long)]
-    yes: bool,
-}
-
 fn names() -> clap::builder::PossibleValuesParser {
     Name::ALL.map(|(_, word)| word).into()
 }
@@ -147,6 +137,7 @@ impl AgentArgs {
             Action::Run(_) => serve(&place(global)?),
             Action::Exec(exec) => exec.run(global, place(global)?),
             Action::Refuse(refuse) => refuse.run(global, &place(global)?),
+            Action::Tidy(tidy) => tidy.run(global, &place(global)?),
             Action::Install(install) => install.run(global),
             Action::Uninstall(uninstall) => uninstall.run(global),
         }
@@ -156,7 +147,7 @@ impl AgentArgs {
     pub fn as_service(&self) -> Option<&Run> {
         match &self.action {
             Action::Run(run) => Some(run),
-            Action::Exec(_) | Action::Refuse(_) | Action::Install(_) | Action::Uninstall(_) => None,
+            _ => None,
         }
     }
 }
@@ -255,41 +246,6 @@ impl Uninstall {
         }
         drop(journal);
         say(global, &report)
-    }
-}
-
-impl Refuse {
-    fn run(&self, global: &Global, place: &Place) -> anyhow::Result<ExitCode> {
-        let named = global.xenstore.as_deref().map(std::path::absolute).transpose()?;
-        let is_file = |path: &PathBuf| {
-            let stat = Root::live().and_then(|root| root.stat_opt(&path.to_string_lossy()));
-            stat.is_ok_and(|stat| stat.is_some_and(|stat| stat.kind == Kind::File))
-        };
-        if let Some(dump) = named.filter(is_file) {
-            let text = format!("{} is a dump: the host does not hear what is written there", dump.display());
-            return Err(Trouble::new(text, "run it on the server", Exit::Usage).into());
-        }
-        if !self.yes {
-            match ui::confirm(&format!("Refuse the request {} of the host?", self.id))? {
-                Answer::Yes => {}
-                Answer::No => return Err(trouble::declined("agent refuse was declined")),
-                Answer::NobodyThere => {
-                    let text = "agent refuse asks first, and there is no terminal to ask on";
-                    return Err(Trouble::new(text, "--yes refuses it without asking", Exit::Declined).into());
-                }
-            }
-        }
-        let mut store = place.store()?;
-        let Some(answer) = agent::refuse(&mut *store, &self.id)? else {
-            let hint = "novactl doctor --only requests-answered names those that wait";
-            let text = format!("no request {} waits", self.id);
-            return Err(Trouble::new(text, hint, Exit::CannotJudge).into());
-        };
-        if !global.quiet {
-            let mut ui = Ui::stdout(global.color);
-            ui.document(&answer).and_then(|()| ui.flush()).context("writing the answer")?;
-        }
-        Ok(Exit::Ok.into())
     }
 }
 

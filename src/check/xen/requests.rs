@@ -7,11 +7,12 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::{list_opt, read_opt, with_store};
-use crate::check::{Finding, Status, mend};
+use crate::agent::tidy;
+use crate::check::{Finding, Status};
 use crate::exec::Cmd;
 use crate::facts::agents::process;
 use crate::plan::{LiveStep, Needs, Plan};
@@ -132,18 +133,34 @@ fn fail(title: impl Into<String>, id: &str) -> Finding {
 
 /// Refuses what is stuck: the host hears it at once, and nothing can be taken back.
 pub(super) fn fix(target: &Target) -> Result<Plan> {
+    let stuck = requests_answered(target)?.into_iter().filter(|finding| finding.status == Status::Fail);
+    let ids = stuck.filter_map(|finding| finding.subject);
+    let steps = ids.map(|id| own(target, "refuse", &["--", &id], LIMIT)).collect::<Result<_>>()?;
+    Ok(plan("refuse the requests that are stuck", steps))
+}
+
+/// Removes the answers that the host has had time to read; nothing can be taken back.
+pub(super) fn tidy(target: &Target) -> Result<Plan> {
+    if answers_collected(target)?.iter().all(|finding| finding.status == Status::Ok) {
+        bail!("answers do not pile up");
+    }
+    let step = own(target, "tidy", &[], tidy::LIMIT)?;
+    Ok(plan("remove old answers", vec![step]))
+}
+
+fn plan(title: &str, steps: Vec<LiveStep>) -> Plan {
+    Plan { verb: "fix", title: title.to_owned(), steps, ..Plan::default() }
+}
+
+/// Has this program do it with the store: a plan's files are those of the guest.
+fn own(target: &Target, verb: &str, words: &[&str], limit: Duration) -> Result<LiveStep> {
     let own = std::env::current_exe().context("looking for the own program")?;
     let own = own.to_string_lossy();
     let options = target.options();
-    let stuck = requests_answered(target)?.into_iter().filter(|finding| finding.status == Status::Fail);
-    let refuse = |id: &String| {
-        let mut argv = vec![&*own, "agent", "refuse", "--yes"];
-        argv.extend(options.iter().map(String::as_str));
-        argv.extend(["--", id]);
-        LiveStep { run: Cmd::new(&argv).within(LIMIT), back: None, needs: Needs::Any }
-    };
-    let steps = stuck.filter_map(|finding| finding.subject).map(|id| refuse(&id)).collect();
-    Ok(mend::plan(target, "refuse the requests that are stuck", Vec::new(), steps))
+    let mut argv = vec![&*own, "agent", verb, "--yes"];
+    argv.extend(options.iter().map(String::as_str));
+    argv.extend(words);
+    Ok(LiveStep { run: Cmd::new(&argv).within(limit), back: None, needs: Needs::Any })
 }
 
 /// Returns the command of a request, or what is wrong with it.
@@ -218,8 +235,10 @@ fn piled_up(title: String, seen: String) -> Finding {
     Finding::warn(title)
         .because("nobody removes them; when the guest's quota is used up, no command is answered any more")
         .seen(ANSWERS, seen)
-        .mend("remove them: answers older than a minute are read by nobody (a restart of the guest clears them)")
-        .by(&["xenstore-rm", ANSWERS])
+        .mend(
+            "remove them: the host reads an answer within a second (a restart of the guest clears them, too)",
+        )
+        .by(&["novactl", "agent", "tidy"])
 }
 
 #[cfg(test)]
