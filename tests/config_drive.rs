@@ -75,7 +75,7 @@ fn under_a_real_kernel_config_drives_are_read_and_hostile_ones_refused() {
     }
 
     for (drive, why) in [
-        ("d-huge", "1073741824 bytes, more than 33554432 are not read whole"),
+        ("d-huge", "1073741824 bytes, more than 41943040 are not read whole"),
         ("e-link", "no such file"),
         ("f-fifo", "not a regular file"),
         ("g-directory", "it is a directory"),

@@ -17,8 +17,11 @@ use super::Reply;
 use crate::exec::Cmd;
 use crate::facts::agents::NOVACTL_PROGRAM;
 use crate::plan::{FileChange, Plan, Secrecy};
-use crate::root::{FileNode, Node, READ_MAX, Root};
+use crate::root::{FileNode, Node, Root};
 use crate::target::Target;
+
+/// The largest release that is fetched, in bytes.
+const RELEASE_MAX: u64 = 32 << 20;
 
 /// The verb in the journal.
 pub const VERB: &str = "agentupdate";
@@ -126,10 +129,10 @@ impl Update {
         let curl = [curl.as_slice(), &only_http, &["--output", &place, "--"]].concat();
         let wget = ["wget", "-q", "-O", &place, "--"];
         for argv in [curl.as_slice(), &wget] {
-            let cmd = Cmd::new(argv).with_hidden(&self.url).within(limit).writing_at_most(READ_MAX);
+            let cmd = Cmd::new(argv).with_hidden(&self.url).within(limit).writing_at_most(RELEASE_MAX);
             let Some(output) = cmd.output().context("fetching the release")? else { continue };
             if output.status.signal() == Some(SIGXFSZ) {
-                bail!("the file at the URL is larger than {READ_MAX} bytes");
+                bail!("the file at the URL is larger than {RELEASE_MAX} bytes");
             }
             if !output.status.success() {
                 let said = output.stderr.lines().last().unwrap_or("it says nothing");
