@@ -18,6 +18,10 @@ use crate::root::Root;
 
 /// The directory of the files that are merged over the main one.
 pub const DIR: &str = "etc/cloud/cloud.cfg.d";
+/// The name that cloud-init's own documentation has for a file with [`NO_NETWORK`].
+pub const NO_NETWORK_STEM: &str = "disable-network-config";
+/// What keeps cloud-init from configuring the network.
+pub const NO_NETWORK: &str = "network: {config: disabled}\n";
 const MAIN: &str = "etc/cloud/cloud.cfg";
 /// Its presence keeps cloud-init from starting.
 pub const DISABLED: &str = "etc/cloud/cloud-init.disabled";

@@ -16,6 +16,8 @@ mod resolv;
 pub(crate) mod settings;
 mod wicked;
 
+pub(crate) use netplan::without_links as without_netplan;
+
 use std::net::IpAddr;
 
 use anyhow::{Result, bail};

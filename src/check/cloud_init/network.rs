@@ -5,13 +5,9 @@ use anyhow::{Context, Result, bail};
 use super::{of_running, with_left_out};
 use crate::check::Finding;
 use crate::facts::agents::Agent;
-use crate::facts::cloud_init::{CloudInit, Starts};
+use crate::facts::cloud_init::{CloudInit, NO_NETWORK as BODY, NO_NETWORK_STEM as STEM, Starts};
 use crate::plan::{FileChange, Plan};
 use crate::target::Target;
-
-/// cloud-init's own documentation names this file for it.
-const STEM: &str = "disable-network-config";
-const BODY: &str = "network: {config: disabled}\n";
 
 pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
     if !target.has_agent_at_boot() {

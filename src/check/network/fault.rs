@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 
 use crate::check::Finding;
+use crate::net::backend;
 use crate::plan::{FileChange, Plan, Secrecy};
 use crate::root::{Node, Root};
 use crate::target::Target;
@@ -41,6 +42,8 @@ pub(super) enum Edit {
     Move { path: String, to: String },
     /// No file.
     Remove { path: String },
+    /// No Ethernet link of this id in any file of netplan.
+    Unplan { id: String },
 }
 
 impl Edit {
@@ -59,7 +62,8 @@ impl Edit {
         | Self::Append { path, .. }
         | Self::Mode { path, .. }
         | Self::Move { path, .. }
-        | Self::Remove { path }) = self;
+        | Self::Remove { path }
+        | Self::Unplan { id: path }) = self;
         path
     }
 }
@@ -107,8 +111,17 @@ impl Judged {
 pub(super) fn plan(target: &Target, edits: impl IntoIterator<Item = Edit>) -> Result<Plan> {
     let mut plan = Plan { verb: "fix", title: "correct the network's files".to_owned(), ..Plan::default() };
     let mut of_file: BTreeMap<String, Vec<Edit>> = BTreeMap::new();
+    let mut unplanned: Vec<String> = Vec::new();
     for edit in edits {
-        of_file.entry(edit.path().to_owned()).or_default().push(edit);
+        match edit {
+            // files are cut once, without all of them
+            Edit::Unplan { id } => unplanned.push(id),
+            edit => of_file.entry(edit.path().to_owned()).or_default().push(edit),
+        }
+    }
+    if !unplanned.is_empty() {
+        let ids: Vec<&str> = unplanned.iter().map(String::as_str).collect();
+        plan.files.extend(backend::without_netplan(&target.root, &ids)?);
     }
     for (path, edits) in of_file {
         plan.files.extend(changes(&target.root, &path, &edits)?);
@@ -164,7 +177,7 @@ pub(super) fn edited(body: &[u8], edits: &[Edit]) -> Vec<u8> {
                 lines.insert(*line, text);
             }
             Edit::Append { text, .. } => added.extend(text),
-            Edit::Mode { .. } | Edit::Move { .. } | Edit::Remove { .. } => {}
+            Edit::Mode { .. } | Edit::Move { .. } | Edit::Remove { .. } | Edit::Unplan { .. } => {}
         }
     }
     let mut out = Vec::with_capacity(body.len());

@@ -7,6 +7,7 @@
 //! Source: NetworkManager.conf(5), nm-settings-ifcfg-rh(5), initscripts' `ifup`, netplan's reference.
 
 mod handover;
+mod without;
 
 use std::net::IpAddr;
 
@@ -16,13 +17,14 @@ use ipnet::IpNet;
 use handover::Switches;
 
 use super::fault::{Edit, Fault, Judged};
-use super::{TEMPLATE, eni, network_manager};
+use super::{TEMPLATE, eni};
 use crate::check::{Check, Finding};
+use crate::facts::cloud_init::{self, CloudInit};
 use crate::facts::init::Enabled;
 use crate::net::backend::{self, Backend, Claim, Strength};
-use crate::net::configured::{Configuration, Planned, Scan};
+use crate::net::configured::{Configuration, Planned};
 use crate::net::survey::Survey;
-use crate::net::{Mac, ifcfg, ini, yaml};
+use crate::net::{Mac, ifcfg, yaml};
 use crate::plan::{FileChange, Plan};
 use crate::root::Root;
 use crate::target::Target;
@@ -93,6 +95,7 @@ fn judged(target: &Target) -> Result<Owners> {
             faults.push(disputed(&nic, first, second, target)?);
         }
     }
+    without::join(&mut faults);
     faults.extend(of_cloud_init(target)?);
     Ok(Owners {
         nics: Judged { faults, otherwise },
@@ -173,13 +176,16 @@ fn disputed(nic: &Nic, first: &Owner, second: &Owner, target: &Target) -> Result
     let Some((kept, other)) = wrong_one(nic, first, second) else {
         return Ok(Fault {
             finding: finding
-                .mend("their addresses differ: keep the right file, and take the NIC out of the other one"),
+                .mend("their addresses differ, and none has all that the host assigns: keep the right file, and take \
+                       the NIC out of the other one"),
             edits: Vec::new(),
         });
     };
-    let finding = finding
-        .mend(format!("leave {name} to {}, and take it out of {}", kept.program, other.entry.seen.source));
-    Ok(Fault { finding, edits: without(name, other.entry, target)? })
+    let text = format!("leave {name} to {}, and take it out of {}", kept.program, other.entry.seen.source);
+    Ok(match without::edits(nic, other.entry, target)? {
+        Ok(edits) => Fault { finding: finding.mend(text), edits },
+        Err(why) => Fault { finding: finding.mend(format!("{text} by hand: {why}")), edits: Vec::new() },
+    })
 }
 
 /// Returns which one is to stay and which is to go, where the addresses say so.
@@ -197,55 +203,6 @@ fn wrong_one<'o>(
         (false, true) => Some((second, first)),
         (false, false) => theirs.iter().all(|address| ours.contains(address)).then_some((first, second)),
     }
-}
-
-/// The edits that take a NIC out of the file that an entry is from; none where hands have to.
-fn without(name: &str, entry: &Planned, target: &Target) -> Result<Vec<Edit>> {
-    let root = &target.root;
-    let path = entry.seen.source.rsplit_once(':').map_or(entry.seen.source.as_str(), |(path, _)| path);
-    Ok(match entry.reader {
-        "ifupdown" => without_stanzas(name, target)?,
-        "NetworkManager" if path.starts_with("etc/") => {
-            let text = root.text_opt(path)?.unwrap_or_default();
-            network_manager::switch(path, &text, &ini::parse(&text)).into_iter().collect()
-        }
-        "networkd" if path.starts_with("etc/") && entry.to.single() == Some(name) => {
-            vec![Edit::Move { path: path.to_owned(), to: format!("{path}.disabled") }]
-        }
-        _ => Vec::new(),
-    })
-}
-
-fn without_stanzas(name: &str, target: &Target) -> Result<Vec<Edit>> {
-    let Some(all) = eni::interfaces(target)? else { return Ok(Vec::new()) };
-    let mut edits = Vec::new();
-    let is_of = |other: &str| other.split(':').next() == Some(name);
-    for stanza in all.stanzas.iter().filter(|stanza| is_of(&stanza.name)) {
-        for line in &stanza.lines {
-            if line.raw.is_none() {
-                return Ok(Vec::new());
-            }
-            edits.push(Edit::drop(&stanza.path, line.number));
-        }
-    }
-    // an `auto` without its stanza makes `ifup -a` fail
-    let mut scan = Scan::of(&target.root);
-    for (path, text) in crate::net::eni::texts(&mut scan) {
-        for line in crate::net::eni::lines(&text) {
-            let is_auto = line.words.first().is_some_and(|word| word == "auto" || word.starts_with("allow-"));
-            if !is_auto || !line.words[1..].iter().any(|word| is_of(word)) {
-                continue;
-            }
-            let rest: Vec<&str> = line.words.iter().map(String::as_str).filter(|word| !is_of(word)).collect();
-            edits.push(if rest.len() == 1 {
-                Edit::drop(&path, line.number)
-            } else {
-                Edit::line(&path, line.number, rest.join(" "))
-            });
-        }
-    }
-    scan.complete()?;
-    Ok(edits)
 }
 
 /// Stanzas that cloud-init wrote beside those of another file.
@@ -272,8 +229,14 @@ fn of_cloud_init(target: &Target) -> Result<Vec<Fault>> {
             .seen(format!("{}:{}", other.path, ours.number), ours.words.join(" "))
             .about(&stanza.name)
             .mend(format!("have cloud-init leave the network alone (network: {{config: disabled}}), and remove {}", stanza.path));
-        let edits =
-            if is_kept_off(root)? { vec![Edit::Remove { path: stanza.path.clone() }] } else { Vec::new() };
+        let mut edits = vec![Edit::Remove { path: stanza.path.clone() }];
+        if !is_kept_off(root)? {
+            match keep_off(target)? {
+                Some(edit) => edits.push(edit),
+                // where no agent starts, cloud-init has a right to the network
+                None => edits.clear(),
+            }
+        }
         faults.push(Fault { finding, edits });
     }
     Ok(faults)
@@ -304,6 +267,14 @@ fn is_kept_off(root: &Root) -> Result<bool> {
         }
     }
     Ok(is_off)
+}
+
+/// Has cloud-init leave the network to an agent that starts, as `cloud-init-network` does.
+fn keep_off(target: &Target) -> Result<Option<Edit>> {
+    let cloud_init = CloudInit::of(&target.root, target.services())?;
+    let Some(cloud_init) = cloud_init.filter(|_| target.has_agent_at_boot()) else { return Ok(None) };
+    let path = cloud_init.place_for(&target.root, "network", cloud_init::NO_NETWORK_STEM).ok();
+    Ok(path.map(|path| Edit::Append { path, text: vec![cloud_init::NO_NETWORK.trim_end().to_owned()] }))
 }
 
 /// NetworkManager beside the service network, with nothing to configure but the resolver.

@@ -121,6 +121,88 @@ fn the_fix_leaves_the_nic_to_one_of_them() {
     assert_eq!(left[1].as_deref(), Some(mended_file));
 }
 
+/// networkd, started at boot.
+const NETWORKD: [(&str, &str); 2] = [
+    (
+        "usr/lib/systemd/system/systemd-networkd.service",
+        "[Service]\nExecStart=/usr/lib/systemd/systemd-networkd\n",
+    ),
+    (
+        "etc/systemd/system/multi-user.target.wants/systemd-networkd.service",
+        "->/usr/lib/systemd/system/systemd-networkd.service",
+    ),
+];
+
+#[test]
+fn the_stanza_of_netplan_goes_and_everything_else_in_the_file_stays() {
+    // the host's address is that of the interfaces file
+    let stale = "# ours\nnetwork:\n  version: 2\n  ethernets:\n    eth0: # the public one\n      addresses: [203.0.113.7/24]\n    # kept\n    eth1: {dhcp4: true}\n";
+    let left = "# ours\nnetwork:\n  version: 2\n  ethernets:\n    # kept\n    eth1: {dhcp4: true}\n";
+    let files = [&MANAGER[..], &IFUPDOWN, &NETPLAN[..2], &[(NETPLAN[2].0, stale), LOG]].concat();
+    let now = mended(&SINGLE, &files, &[NETPLAN[2].0, IFUPDOWN[3].0]);
+    assert_eq!(now, [Some(left.to_owned()), Some(IFUPDOWN[3].1.to_owned())]);
+    let alone = "network: {version: 2, ethernets: {eth0: {addresses: [203.0.113.7/24]}}}\n";
+    let files = [&MANAGER[..], &IFUPDOWN, &NETPLAN[..2], &[(NETPLAN[2].0, alone), LOG]].concat();
+    assert_eq!(mended(&SINGLE, &files, &[NETPLAN[2].0]), [None]);
+}
+
+#[test]
+fn an_ifcfg_file_is_not_raised_at_boot_any_more() {
+    let ours =
+        ("etc/systemd/network/10-eth0.network", "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.10/24\n");
+    let theirs = "DEVICE=eth0\nIPADDR=203.0.113.7\nPREFIX=24\nONBOOT=\"yes\"\nNM_CONTROLLED=no\n";
+    let files =
+        [&MANAGER[1..6], &EL7[..2], &[(EL7[2].0, theirs)], &EL7[4..], &NETWORKD, &[ours, LOG]].concat();
+    let left = theirs.replace("\"yes\"", "no");
+    assert_eq!(mended(&SINGLE, &files, &[EL7[2].0, ours.0]), [Some(left), Some(ours.1.to_owned())]);
+}
+
+#[test]
+fn a_network_file_of_several_names_loses_the_one() {
+    let ours = ("etc/systemd/network/10-nics.network", "[Match]\nName=eth0 eth7 ens*\n[Network]\nDHCP=yes\n");
+    let files = [&MANAGER[..], &NETWORKD, &[PROFILE, ours, LOG]].concat();
+    let left = ours.1.replace("eth0 ", "");
+    assert_eq!(mended(&SINGLE, &files, &[ours.0, PROFILE.0]), [Some(left), Some(PROFILE.1.to_owned())]);
+    let by_mac = (ours.0, "[Match]\nMACAddress=bc:76:4e:20:75:72\n[Network]\nDHCP=yes\n");
+    let files = [&MANAGER[..], &NETWORKD, &[PROFILE, by_mac, LOG]].concat();
+    assert_eq!(mended(&SINGLE, &files, &[ours.0]), [None]);
+}
+
+#[test]
+fn nics_of_one_line_are_taken_out_of_it_together() {
+    let edit = |text: &str| Edit::line("x", 3, text);
+    for (texts, want) in [
+        (["auto lo eth1", "auto lo eth0"], edit("auto lo")),
+        (["auto eth1", "auto eth0"], Edit::drop("x", 3)),
+        (["Name=eth1 eth2", "Name=eth0 eth2"], edit("Name=eth2")),
+        (["Name=eth1", "Name=eth0"], Edit::Move { path: "x".to_owned(), to: "x.disabled".to_owned() }),
+        (["autoconnect=false", "autoconnect=false"], edit("autoconnect=false")),
+    ] {
+        let mut faults = texts.map(|text| Fault { finding: Finding::fail("x"), edits: vec![edit(text)] });
+        without::join(&mut faults);
+        assert!(faults.iter().all(|fault| fault.edits == [want.clone()]), "{texts:?}: {:?}", faults[0].edits);
+    }
+}
+
+#[test]
+fn what_a_person_has_to_decide_says_why() {
+    let two = "# x\nnetwork:\n  version: 2\n  ethernets:\n    eth0: {addresses: [203.0.113.7/24]}\n  vlans:\n    v5: {id: 5, link: eth0}\n";
+    let pattern = ("etc/systemd/network/10-all.network", "[Match]\nName=eth*\n[Network]\nDHCP=yes\n");
+    let made = ("usr/lib/systemd/network/10-all.network", "[Match]\nName=eth0\n[Network]\nDHCP=yes\n");
+    let netplan = [&IFUPDOWN[..], &NETPLAN[..2], &[(NETPLAN[2].0, two)]].concat();
+    let networkd = |file| [&NETWORKD[..], &[PROFILE, file]].concat();
+    for (files, why) in [
+        (netplan, "other links are built on eth0"),
+        (networkd(pattern), "Name=eth* means more NICs than eth0"),
+        (networkd(made), "whoever wrote the file writes it again"),
+    ] {
+        let found = found(&SINGLE, &[&MANAGER[..], &files, &[LOG]].concat()).unwrap();
+        let remedy = found[0].remedy.as_ref().unwrap();
+        assert!(remedy.text.ends_with(why), "{remedy:?}");
+        assert_eq!(found.len(), 1);
+    }
+}
+
 #[test]
 fn cloud_init_beside_a_file_of_ours_is_a_second_owner() {
     let main = (
@@ -138,6 +220,24 @@ fn cloud_init_beside_a_file_of_ours_is_a_second_owner() {
     assert_eq!(said(&[&MANAGER, &IFUPDOWN[..3], &[main, user]]), ok);
     let files = [&MANAGER[..], &IFUPDOWN[..3], &[main, theirs, kept_off]].concat();
     assert_eq!(mended(&SINGLE, &files, &[path]), [None]);
+    // it would write its file again: it is switched off for the agent, and left alone without one
+    let installed = ("usr/bin/cloud-init", "!");
+    let agent = [
+        ("usr/bin/nova-agent", "#!/usr/bin/python3\nimport novaagent\n"),
+        (
+            "etc/systemd/system/multi-user.target.wants/nova-agent.service",
+            "->/usr/lib/systemd/system/nova-agent.service",
+        ),
+        ("usr/lib/systemd/system/nova-agent.service", "[Service]\nExecStart=/usr/bin/nova-agent\n"),
+    ];
+    let off = "etc/cloud/cloud.cfg.d/99-disable-network-config.cfg";
+    let files = [&MANAGER[..], &IFUPDOWN[..3], &[main, theirs, installed], &agent].concat();
+    let switched = Some(cloud_init::NO_NETWORK.to_owned());
+    assert_eq!(mended(&SINGLE, &files, &[path, off]), [None, switched]);
+    let files = [&MANAGER[..], &IFUPDOWN[..3], &[main, theirs, installed]].concat();
+    let (dir, _root) = crate::net::survey::tests::tree_of(&files);
+    let plan = fix(&Target::offline(dir.path(), crate::xenstore::Source::None).unwrap()).unwrap();
+    assert_eq!(plan.files, []);
     assert!(
         found(
             &SINGLE,

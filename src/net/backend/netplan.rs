@@ -265,6 +265,34 @@ fn is_masked_service(target: &Target, name: &str) -> Result<bool> {
     Ok(service.is_some_and(|service| matches!(service.enabled, Enabled::Masked(_))))
 }
 
+/// Returns the changes that take Ethernet links out of every file.
+///
+/// # Errors
+/// A file cannot be read, or a stanza is about more than one NIC, is built upon, or is not the owner's.
+pub(crate) fn without_links(root: &Root, ids: &[&str]) -> Result<Vec<FileChange>> {
+    let stanzas = Stanzas::of(root)?;
+    for id in ids {
+        if stanzas.is_named_elsewhere(id) {
+            bail!("other links are built on {id}");
+        }
+        if stanzas.by_id.get(*id).is_some_and(Stanza::is_wide) {
+            bail!("{id} means more NICs than one");
+        }
+    }
+    let mut changes = Vec::new();
+    for file in &stanzas.files {
+        let own: BTreeSet<&str> = file.ethernets().into_iter().filter(|id| ids.contains(id)).collect();
+        if own.is_empty() {
+            continue;
+        }
+        if file.path.starts_with("run/") {
+            bail!("{} is written at every boot", file.path);
+        }
+        changes.push(without(root, file, &own)?);
+    }
+    Ok(changes)
+}
+
 /// Takes stanzas out of a file; the whole file where it says nothing else.
 fn without(root: &Root, file: &File, ids: &BTreeSet<&str>) -> Result<FileChange> {
     let rest = cut::without(file, ids).with_context(|| format!("taking stanzas out of {}", file.path))?;
