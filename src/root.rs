@@ -28,7 +28,7 @@ pub use write::{FileNode, Node};
 
 /// The largest file that is read whole, in bytes: this program with its symbols, which is installed as the agent.
 /// Configuration is far below it; logs are read by their tail.
-pub const READ_MAX: u64 = 32 << 20;
+pub const READ_MAX: u64 = 40 << 20;
 
 /// Where programs are looked for in the target: systemd's default PATH, then the rest of a root shell's.
 const PROGRAM_DIRS: [&str; 6] = ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"];
