@@ -29,6 +29,14 @@ impl Date {
         Self { year, month, day, seconds: seconds % 86400 }
     }
 
+    /// Returns the time of a date, in seconds since 1970 (the same work, `days_from_civil`); a date before that is 0.
+    pub fn time(self) -> u64 {
+        let year = self.year.saturating_sub(u64::from(self.month <= 2));
+        let day_of_year = (153 * ((self.month + 9) % 12) + 2) / 5 + self.day.saturating_sub(1);
+        let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year;
+        days.saturating_sub(719_468) * 86400 + self.seconds
+    }
+
     /// Returns hour, minute, second.
     pub fn clock(self) -> (u64, u64, u64) {
         (self.seconds / 3600, self.seconds / 60 % 60, self.seconds % 60)
@@ -52,5 +60,12 @@ mod tests {
         assert_eq!(Date::of(0).to_string(), "1970-01-01 00:00:00");
         assert_eq!(Date::of(951_782_400).to_string(), "2000-02-29 00:00:00");
         assert_eq!(Date::of(1_795_302_900).to_string(), "2026-11-21 23:15:00");
+    }
+
+    #[test]
+    fn a_date_is_the_time_that_it_is_of() {
+        for time in [0, 1, 951_782_399, 951_782_400, 1_078_099_200, 1_795_302_900, 4_107_542_400] {
+            assert_eq!(Date::of(time).time(), time);
+        }
     }
 }

@@ -7,6 +7,8 @@
 #![expect(clippy::disallowed_methods, reason = "makes trees, and runs the program on them")]
 #![expect(clippy::print_stdout, reason = "prints the figures")]
 
+#[path = "faults/catalogue.rs"]
+mod catalogue;
 #[path = "faults/coverage.rs"]
 mod coverage;
 #[path = "guests/elf.rs"]

@@ -4,6 +4,7 @@
 //! They look at the first agent, which is the one that starts at boot; that there are two is a finding of its own.
 
 mod answers;
+mod causes;
 mod fix;
 mod install;
 mod last_boot;

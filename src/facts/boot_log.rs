@@ -4,6 +4,7 @@
 //! What stands there is untrusted and bounded. To read another log, add its reader beside the two.
 
 mod journald;
+mod text;
 
 use anyhow::Result;
 
@@ -11,6 +12,9 @@ use crate::root::Root;
 
 /// Text files of syslog daemons, in the order in which they are looked for.
 const TEXT: [&str; 2] = ["var/log/syslog", "var/log/messages"];
+
+/// Those with what the kernel says, likewise.
+const KERNEL: [&str; 3] = ["var/log/kern.log", "var/log/syslog", "var/log/messages"];
 
 /// The most that is read of a text file, in bytes.
 const TAIL: u64 = 1 << 20;
@@ -24,15 +28,23 @@ const LINES_MAX: usize = 500;
 /// The most that is kept of a line, in characters.
 const LINE_MAX: usize = 200;
 
-/// What the kernel says first at every boot.
-const BOOT: &str = "Linux version ";
+/// By what a service is told in a log.
+#[derive(Debug, Clone, Copy)]
+pub struct Names<'n> {
+    /// The systemd unit (`nova-agent.service`).
+    pub unit: &'n str,
+    /// The unit's Description, by which systemd before 250 tells that it starts; without it no text file tells that.
+    pub description: Option<&'n str>,
+    /// The name of the program, which syslog puts before what that writes.
+    pub program: Option<&'n str>,
+}
 
 /// A line about a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
     /// The file.
     pub source: String,
-    /// Seconds since 1970; none in a text file, whose lines do not tell the year.
+    /// Seconds since 1970; none where it cannot be told.
     pub time: Option<u64>,
     /// systemd said it, not the service.
     pub by_systemd: bool,
@@ -40,13 +52,12 @@ pub struct Said {
     pub text: String,
 }
 
-/// Returns what was said at the last boot about a systemd unit (`nova-agent.service`), by systemd or by the unit itself,
-/// in order.
+/// Returns what was said at the last boot about a service, by systemd or by the service itself, in order.
 ///
 /// # Errors
 /// A log is there and cannot be read.
-pub fn of(root: &Root, unit: &str) -> Result<Vec<Said>> {
-    let journals = journald::of(root, unit)?;
+pub fn of(root: &Root, names: &Names<'_>) -> Result<Vec<Said>> {
+    let journals = journald::of(root, names.unit)?;
     for path in TEXT {
         let Some(stat) = root.stat_opt(path)?.filter(|stat| stat.size > 0) else { continue };
         // a journal that is not kept on the disk any more can lie there still
@@ -55,31 +66,26 @@ pub fn of(root: &Root, unit: &str) -> Result<Vec<Said>> {
             break;
         }
         if let Some(tail) = root.tail_opt(path, TAIL)? {
-            return Ok(in_text(path, &tail.text, unit));
+            return Ok(text::about(path, &tail.text, written, names));
         }
     }
     Ok(journals.map(|journals| journals.said).unwrap_or_default())
 }
 
-/// Without a boot in it, a text does not say which lines are of the last one.
-fn in_text(path: &str, text: &str, unit: &str) -> Vec<Said> {
-    let last_boot = text.rfind(BOOT).map_or("", |at| &text[at..]);
-    let lines: Vec<&str> = last_boot.lines().filter(|line| names(line, unit)).collect();
-    let kept = &lines[lines.len().saturating_sub(LINES_MAX)..];
-    kept.iter()
-        .map(|line| Said {
-            source: path.to_owned(),
-            time: None,
-            by_systemd: is_systemds(line),
-            text: line.chars().take(LINE_MAX).collect(),
-        })
-        .collect()
-}
-
-/// Whether a line has this unit in it, and not one whose name ends alike.
-fn names(line: &str, unit: &str) -> bool {
-    let is_of_name = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
-    line.match_indices(unit).any(|(at, _)| !line[..at].ends_with(is_of_name))
+/// Returns the kernel's last word since the last boot that a program died of a signal, as text files have it.
+///
+/// # Errors
+/// As of [`of`].
+pub fn segfault(root: &Root, program: &str) -> Result<Option<Said>> {
+    for path in KERNEL {
+        let Some(stat) = root.stat_opt(path)?.filter(|stat| stat.size > 0) else { continue };
+        let Some(tail) = root.tail_opt(path, TAIL)? else { continue };
+        let written = u64::try_from(stat.mtime).unwrap_or(0);
+        if let Some(said) = text::segfault(path, &tail.text, written, program) {
+            return Ok(Some(said));
+        }
+    }
+    Ok(None)
 }
 
 fn is_systemds(line: &str) -> bool {
@@ -89,7 +95,7 @@ fn is_systemds(line: &str) -> bool {
 /// Returns at most `count` lines that tell the reason of a failure: the last ones of the program's own, then systemd's
 /// last one.
 pub fn telling<'l>(lines: impl Iterator<Item = &'l str>, count: usize) -> Vec<&'l str> {
-    const WORDS: [&str; 9] = [
+    const WORDS: [&str; 10] = [
         "Error",
         "error",
         "Exception",
@@ -99,6 +105,7 @@ pub fn telling<'l>(lines: impl Iterator<Item = &'l str>, count: usize) -> Vec<&'
         "timed out",
         "Read-only",
         "can't open file",
+        "not found",
     ];
     let telling = lines.filter(|line| WORDS.iter().any(|word| line.contains(word)));
     let (systemds, own): (Vec<&str>, Vec<&str>) = telling.partition(|line| is_systemds(line));
@@ -111,22 +118,6 @@ pub fn telling<'l>(lines: impl Iterator<Item = &'l str>, count: usize) -> Vec<&'
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn of_a_text_file_the_lines_of_the_last_boot_count() {
-        let text = "Nov 20 10:00:00 web01 systemd[1]: nova-agent.service: Failed with result 'timeout'.\n\
-            Nov 21 10:00:00 web01 kernel: Linux version 6.1.0\n\
-            Nov 21 10:00:05 web01 systemd[1]: nova-agent.service: start operation timed out. Terminating.\n\
-            Nov 21 10:00:06 web01 systemd[1]: Started cron.service.\n\
-            Nov 21 10:00:07 web01 systemd[1]: python3-nova-agent.service: Failed with result 'exit-code'.\n";
-        let said = in_text("var/log/syslog", text, "nova-agent.service");
-        let lines: Vec<&str> = said.iter().map(|said| said.text.as_str()).collect();
-        assert_eq!(
-            lines,
-            ["Nov 21 10:00:05 web01 systemd[1]: nova-agent.service: start operation timed out. Terminating."]
-        );
-        assert_eq!(in_text("x", &text.replace("Linux version", ""), "nova-agent.service"), []);
-    }
 
     #[test]
     fn the_last_lines_that_tell_a_reason_are_chosen() {

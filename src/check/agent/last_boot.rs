@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::check::Evidence;
 use crate::facts::agents::Agent;
-use crate::facts::boot_log::{self, Said, telling};
+use crate::facts::boot_log::{self, Names, Said, telling};
 use crate::facts::init::Service;
 use crate::root::Root;
 use crate::target::Target;
@@ -27,7 +27,13 @@ impl LastBoot {
     /// Reads it; nothing is said of a running guest, nor where no service starts the agent.
     pub(super) fn of(target: &Target, agent: &Agent) -> Result<Self> {
         let Some(service) = agent.service().filter(|_| !target.is_live()) else { return Ok(Self::default()) };
-        let said = boot_log::of(&target.root, &format!("{}.service", service.name))?;
+        let description = service.unit.as_ref().and_then(|unit| unit.last("Unit", "Description"));
+        let names = Names {
+            unit: &format!("{}.service", service.name),
+            description: description.map(|setting| setting.value.trim()).filter(|text| !text.is_empty()),
+            program: agent.program.rsplit('/').next(),
+        };
+        let said = boot_log::of(&target.root, &names)?;
         let changed = if said.is_empty() { 0 } else { changed(&target.root, agent, service)? };
         Ok(Self { said, changed })
     }
@@ -46,8 +52,7 @@ impl LastBoot {
     }
 
     /// Whether it failed by itself, and nothing started it again. What an orderly stop ends with is no failure, and a
-    /// start that timed out is one of another kind. A text file does not tell: systemd before 250 says "Started Nova
-    /// Agent" and not of which unit.
+    /// start that timed out is one of another kind. Lines without a time do not tell.
     pub(super) fn has_failed(&self) -> bool {
         let (mut failed, mut is_stopping) = (None, false);
         for said in self.said.iter().filter(|said| said.by_systemd && said.time.is_some()) {
@@ -65,7 +70,7 @@ impl LastBoot {
         failed.is_some_and(|said| self.counts(said))
     }
 
-    /// A text file does not tell the year: its lines count.
+    /// What has no time counts.
     fn counts(&self, said: &Said) -> bool {
         said.time.is_none_or(|time| time >= self.changed)
     }
@@ -131,7 +136,7 @@ mod tests {
         assert!(!last_boot(&[START, FAILED], 21).has_failed(), "it was changed since");
         let mut text = last_boot(&[START, FAILED], 0);
         text.said.iter_mut().for_each(|said| said.time = None);
-        assert!(!text.has_failed(), "a text file says too little");
+        assert!(!text.has_failed(), "lines without a time say too little");
         let mut own = last_boot(&[START, FAILED, START], 0);
         own.said[2].by_systemd = false;
         assert!(own.has_failed(), "the agent's own words are not systemd's");

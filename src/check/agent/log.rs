@@ -1,17 +1,23 @@
 //! `agent-log`, `agent-log-size`: what the log says went wrong, and how much of it there is.
 //!
 //! Only the last run of the agent is judged, and of each command only the last request: what was mended since is no
-//! fault. How the run before ended counts when nothing shows that it went well since. One more signature: a line in
-//! [`RESETS`] or [`LINES`].
+//! fault. How the run before ended counts when nothing shows that it went well since. What a text means is in
+//! [`signatures`], what killed the agent in [`causes`].
+
+mod signatures;
 
 use anyhow::Result;
 
+use signatures::{REQUESTS, RESETS, Told};
+
+use super::causes::{self, Cause};
 use super::last_boot::LastBoot;
 use super::remedy::mended;
 use super::{of_agent, rotate};
 use crate::check::{Evidence, Finding, Status};
 use crate::facts::agents::process::kind_of;
 use crate::facts::agents::{Agent, Kind};
+use crate::facts::boot_log;
 use crate::facts::log::{self, Answer, Event, Line, Log, Run};
 use crate::root::Space;
 use crate::target::Target;
@@ -19,60 +25,11 @@ use crate::target::Target;
 /// A log above this size was never rotated, in bytes.
 pub(super) const SIZE_MAX: u64 = 100 << 20;
 
+/// What the agent can still have written in the second of its death, in seconds.
+const SEGFAULT_SLACK: u64 = 2;
+
 /// Less free room than this, in bytes, or than a twentieth of a smaller file system, is nearly full.
 const FREE_MIN: u64 = 256 << 20;
-
-/// A signature: what a text begins with, what it means, what to do.
-type Signature = (&'static str, &'static str, &'static str);
-
-/// Messages with which a network reset is answered when it failed.
-const RESETS: [Signature; 7] = [
-    (
-        "Error restarting network",
-        "network.service failed or does not exist: the addresses were removed and not set again",
-        "read journalctl -u network -u NetworkManager; where NetworkManager is in charge, remove NM_CONTROLLED=no",
-    ),
-    (
-        "Error applying netplan",
-        "netplan refuses the files in /etc/netplan: at the next boot no network interface is configured",
-        "run netplan generate and mend what it names, such as gateway6: null or the MAC of another server",
-    ),
-    (
-        "Error stopping network",
-        "ifdown failed: the interfaces after it were not configured and are down",
-        "run ifdown and ifup by hand and mend what they name",
-    ),
-    (
-        "Error starting network",
-        "ifup failed: the interfaces after it were not configured and are down",
-        "run ifup by hand and mend what it names",
-    ),
-    (
-        "Unable to bring down networking",
-        "NetworkManager did not run or could not be reached",
-        "start NetworkManager, then reset the network again",
-    ),
-    (
-        "Unknown interface MAC",
-        "the host has data for an interface that is not there, or a bridge or VPN hides it: nothing was configured",
-        "novactl scan-ifaces shows the interfaces and what hides them",
-    ),
-    ("Couldn't figure out my OS", "this agent does not know the distribution", "replace the agent"),
-];
-
-/// Lines of a network reset that tell a failure although the reset was answered.
-const LINES: [Signature; 2] = [
-    (
-        "Exception was caught getting mac addrs",
-        "the network data could not be read, and the configuration was emptied",
-        "reset the network again",
-    ),
-    (
-        "Exception was caught getting the interface",
-        "a record in vm-data/networking is not valid: the agent dies on it at every reset",
-        "ask the provider to write the server's network data anew",
-    ),
-];
 
 pub(super) fn log(target: &Target) -> Result<Vec<Finding>> {
     of_agent(target, |agent| {
@@ -89,6 +46,10 @@ pub(super) fn log(target: &Target) -> Result<Vec<Finding>> {
             (true, false) => Process::Gone,
         };
         let mut findings = judge(&log, agent, process, &target.os().id, &last_boot.reasons());
+        findings.extend(segfault(target, agent, &log)?);
+        if findings.len() > 1 {
+            findings.retain(|finding| finding.status != Status::Ok);
+        }
         if let Some(dead) = dead.filter(|_| findings.iter().all(|finding| finding.status < Status::Fail)) {
             findings.retain(|finding| finding.status != Status::Ok);
             findings.push(dead);
@@ -100,12 +61,34 @@ pub(super) fn log(target: &Target) -> Result<Vec<Finding>> {
 /// An agent that was dead when the disk was last a running system's, whatever its own log says.
 fn dead(agent: &Agent, last_boot: &LastBoot) -> Option<Finding> {
     let service = agent.service().filter(|_| last_boot.has_failed())?;
+    let reasons = last_boot.reasons();
+    let cause = causes::of_lines(&reasons).unwrap_or(Cause {
+        why: "from then on nobody answered the host",
+        what: "mend what these lines name; the next boot tells whether it was that",
+    });
     let finding =
         Finding::fail(format!("{} failed at the last boot and was not started again", service.name))
-            .because("from then on nobody answered the host")
+            .because(cause.why)
             .about(&service.name)
-            .seen_all(&last_boot.reasons());
-    Some(mended(finding, "mend what these lines name; the next boot tells whether it was that", Vec::new()))
+            .seen_all(&reasons);
+    Some(mended(finding, cause.what, Vec::new()))
+}
+
+/// 1.x that died of a signal, and has not written a line since.
+fn segfault(target: &Target, agent: &Agent, log: &Log) -> Result<Option<Finding>> {
+    if agent.kind != Kind::Nova1 {
+        return Ok(None);
+    }
+    let Some(said) = boot_log::segfault(&target.root, "nova-agent")? else { return Ok(None) };
+    let written = target.root.stat_opt(&log.path)?.and_then(|stat| u64::try_from(stat.mtime).ok());
+    if said.time.zip(written).is_none_or(|(time, written)| written > time + SEGFAULT_SLACK) {
+        return Ok(None);
+    }
+    let finding = Finding::fail("the agent died of a segmentation fault")
+        .because("releases before 1.39.1 do when a VPN adds an interface without an address; nothing starts it again")
+        .seen(said.source, said.text);
+    let text = "start it anew; mend unexpected-interfaces and agent-version where they are found";
+    Ok(Some(mended(finding, text, Vec::new())))
 }
 
 /// What is known of the agent's process.
@@ -127,7 +110,9 @@ fn judge(log: &Log, agent: &Agent, process: Process, os_id: &str, reasons: &[Evi
     findings.extend(store_lost(log, last));
     findings.extend(old_device(log, last, agent));
     findings.extend(failed_answers(log, &events, os_id));
-    findings.extend(reset_lines(log, &events));
+    findings.extend(told_lines(log, &events));
+    findings.extend(shared_mac(log, &events));
+    findings.extend(repeated(log, &runs));
     if findings.is_empty() {
         let since = last.lines.first().and_then(|line| line.time.as_deref()).unwrap_or("its last lines");
         findings.push(Finding::ok(format!("{} requests since {since}, no failure", events.len())));
@@ -156,15 +141,13 @@ fn ended_at_start(log: &Log, runs: &[Run<'_>], process: Process, reasons: &[Evid
         return None;
     }
     let often = if count > 1 { format!(", {count} times in a row") } else { String::new() };
-    let finding = Finding::fail(format!("the agent ended right after its start{often}"))
-        .because("it does not know this distribution, or a module is missing; the reason is in the journal, not in its log");
+    let cause = causes::of_lines(reasons).unwrap_or(Cause {
+        why: "it does not know this distribution, or a module is missing; the reason is in the journal, not in its log",
+        what: "mend agent-supports-distro or agent-interpreter, which are judged above; novactl explain ID says how",
+    });
+    let finding = Finding::fail(format!("the agent ended right after its start{often}")).because(cause.why);
     let finding = runs.last()?.lines.first().map_or(finding.clone(), |line| of_line(finding, log, line));
-    let finding = finding.seen_all(reasons);
-    Some(mended(
-        finding,
-        "mend agent-supports-distro or agent-interpreter, which are judged above; novactl explain ID says how",
-        Vec::new(),
-    ))
+    Some(mended(finding.seen_all(reasons), cause.what, Vec::new()))
 }
 
 fn wrong_provider(log: &Log, run: &Run<'_>) -> Option<Finding> {
@@ -188,8 +171,13 @@ fn pending<'l>(run: &Run<'l>) -> Option<Event<'l>> {
 
 fn crashed(log: &Log, runs: &[Run<'_>], process: Process, reasons: &[Evidence]) -> Option<Finding> {
     let (last, before) = runs.split_last()?;
-    let why = "an error inside a command ends 2.x, and nothing starts it again: all later requests time out";
-    let text = "look for the traceback in the journal of the agent's service";
+    let cause = |event: &Event<'_>| {
+        let known = causes::of_lines(reasons).or_else(|| causes::of_command(event.name));
+        known.unwrap_or(Cause {
+            why: "an error inside a command ends 2.x, and nothing starts it again: all later requests time out",
+            what: "look for the traceback in the journal of the agent's service",
+        })
+    };
     if let Some(event) = pending(last) {
         let id = event.id.unwrap_or_default();
         let again = before
@@ -212,18 +200,21 @@ fn crashed(log: &Log, runs: &[Run<'_>], process: Process, reasons: &[Evidence]) 
         if process == Process::Runs {
             return None; // it is at work
         }
-        let finding = Finding::fail(format!("the agent died while it executed {}", event.name)).because(why);
+        let cause = cause(&event);
+        let finding =
+            Finding::fail(format!("the agent died while it executed {}", event.name)).because(cause.why);
         let finding = of_line(finding, log, &event.lines[0]).seen_all(reasons);
-        return Some(mended(finding, text, Vec::new()));
+        return Some(mended(finding, cause.what, Vec::new()));
     }
     let event = pending(before.last()?)?;
     let went_well = last.events().iter().any(|e| e.name == event.name && e.answer.is_some_and(succeeded));
     if went_well {
         return None;
     }
-    let finding =
-        Finding::warn(format!("the agent's run before this one ended inside {}", event.name)).because(why);
-    Some(mended(of_line(finding, log, &event.lines[0]), text, Vec::new()))
+    let cause = cause(&event);
+    let title = format!("the agent's run before this one ended inside {}", event.name);
+    let finding = Finding::warn(title).because(cause.why);
+    Some(mended(of_line(finding, log, &event.lines[0]), cause.what, Vec::new()))
 }
 
 fn succeeded(answer: Answer<'_>) -> bool {
@@ -270,14 +261,15 @@ fn failed_answers(log: &Log, events: &[Event<'_>], os_id: &str) -> Vec<Finding> 
         seen.push(event.name);
         // 404: a command that 1.x does not know; the host asked for it in vain, that is all.
         if !succeeded(answer) && answer.code != "404" {
-            findings.push(of_answer(log, event.name, answer, os_id));
+            findings.push(of_answer(log, event, answer, os_id));
         }
     }
     findings.reverse();
     findings
 }
 
-fn of_answer(log: &Log, name: &str, answer: Answer<'_>, os_id: &str) -> Finding {
+fn of_answer(log: &Log, event: &Event<'_>, answer: Answer<'_>, os_id: &str) -> Finding {
+    let name = event.name;
     let message: String = answer.message.chars().take(80).collect();
     let title = format!("the last {name} failed with code {}: {message}", answer.code);
     let status = match name {
@@ -286,12 +278,11 @@ fn of_answer(log: &Log, name: &str, answer: Answer<'_>, os_id: &str) -> Finding 
         "resetnetwork" => Status::Fail,
         _ => Status::Warn,
     };
-    let known = RESETS.iter().find(|(text, _, _)| name == "resetnetwork" && message.starts_with(text));
-    let (why, text) = match (name, known) {
+    let (why, text) = match (name, signatures::of_answer(name, answer.message)) {
         _ if status == Status::Note => {
             ("upstart refuses to restart the network; ifup has configured it: harmless", "")
         }
-        (_, Some((_, why, text))) => (*why, *text),
+        (_, Some(known)) => (known.why, known.what),
         ("resetnetwork", None) => (
             "the network is not as the host wants it: a new address or network is missing",
             "mend what the message names, then reset the network again",
@@ -302,32 +293,66 @@ fn of_answer(log: &Log, name: &str, answer: Answer<'_>, os_id: &str) -> Finding 
         _ => ("the host recorded a fault for it", "mend what the message names, then repeat it"),
     };
     let finding = Finding { status, ..Finding::fail(title) }.because(why).about(name);
+    // 2.x answers that it failed, and logs what the program said
+    let said = event.lines.iter().rfind(|line| line.text.starts_with("Error received on"));
+    let finding = said.into_iter().fold(finding, |finding, line| of_line(finding, log, line));
     let finding = of_line(finding, log, answer.line);
     if text.is_empty() { finding } else { mended(finding, text, Vec::new()) }
 }
 
-/// What the lines of the last network reset tell.
-fn reset_lines(log: &Log, events: &[Event<'_>]) -> Vec<Finding> {
-    let Some(reset) = events.iter().rev().find(|event| event.name == "resetnetwork") else {
-        return Vec::new();
+/// What lines of the last request, and of the last network reset, tell although it was answered.
+fn told_lines(log: &Log, events: &[Event<'_>]) -> Vec<Finding> {
+    let last = events.last().map_or(Vec::new(), |event| told(log, event, &REQUESTS));
+    let reset = events.iter().rev().find(|event| event.name == "resetnetwork");
+    let mut findings = reset.map_or(Vec::new(), |reset| told(log, reset, &RESETS));
+    findings.extend(last);
+    findings
+}
+
+fn told(log: &Log, event: &Event<'_>, all: &[Told]) -> Vec<Finding> {
+    let of_told = |told: &Told| {
+        let line = event.lines.iter().find(|line| line.text.starts_with(told.text))?;
+        let finding = Finding { status: told.status, ..Finding::fail(told.title) }.because(told.why);
+        Some(mended(of_line(finding, log, line), told.what, Vec::new()))
     };
-    let mut findings = Vec::new();
-    for (prefix, why, text) in LINES {
-        if let Some(line) = reset.lines.iter().find(|line| line.text.starts_with(prefix)) {
-            let finding = Finding::fail("the last network reset could not read the host's data").because(why);
-            findings.push(mended(of_line(finding, log, line), text, Vec::new()));
-        }
+    all.iter().filter_map(of_told).collect()
+}
+
+/// A request that was answered more than once.
+fn repeated(log: &Log, runs: &[Run<'_>]) -> Option<Finding> {
+    let events = runs.last()?.events();
+    let (event, id) = events.iter().rev().find_map(|event| Some((event, event.id?)))?;
+    let answered = |run: &Run<'_>| {
+        run.events().iter().filter(|event| event.id == Some(id) && event.answer.is_some()).count()
+    };
+    let count: usize = runs.iter().map(answered).sum();
+    if count < 2 || event.answer.is_none() {
+        return None;
     }
+    let title = format!("one {} request was executed {count} times", event.name);
+    // after a reboot the host repeats a request that had no answer yet
+    let is_loop = answered(runs.last()?) > 1;
+    let finding = if is_loop { Finding::warn(title) } else { Finding::note(title) };
+    let finding = finding
+        .because(
+            "the agent executes what lies in data/host, also what it answered before and could not remove",
+        )
+        .about(id);
+    let what = "on the running server: novactl doctor --only requests-answered names what is stuck";
+    Some(mended(of_line(finding, log, &event.lines[0]), what, Vec::new()))
+}
+
+/// Interfaces that the last network reset took for one.
+fn shared_mac(log: &Log, events: &[Event<'_>]) -> Option<Finding> {
+    let reset = events.iter().rev().find(|event| event.name == "resetnetwork")?;
     let mut macs = reset.macs();
     macs.sort_unstable();
-    if let Some(pair) = macs.windows(2).find(|pair| pair[0] == pair[1]) {
-        let finding = Finding::warn(format!("the last network reset configured two interfaces with the MAC {}", pair[0]))
-            .because("a bridge, bond, VLAN or container interface shares the MAC of a network card: both got its addresses")
-            .about(&pair[0]);
-        let finding = of_line(finding, log, &reset.lines[0]);
-        findings.push(mended(finding, "give the stacked interface another MAC", Vec::new()));
-    }
-    findings
+    let pair = macs.windows(2).find(|pair| pair[0] == pair[1])?;
+    let finding = Finding::warn(format!("the last network reset configured two interfaces with the MAC {}", pair[0]))
+        .because("a bridge, bond, VLAN or container interface shares the MAC of a network card: both got its addresses")
+        .about(&pair[0]);
+    let finding = of_line(finding, log, &reset.lines[0]);
+    Some(mended(finding, "give the stacked interface another MAC", Vec::new()))
 }
 
 pub(super) fn size(target: &Target) -> Result<Vec<Finding>> {

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
-use super::of_agent;
 use super::remedy::{Hands, mended};
+use super::{causes, of_agent};
 use crate::check::{Evidence, Finding};
 use crate::exec::Cmd;
 use crate::facts::agents::process::kind_of;
@@ -136,6 +136,7 @@ fn judge_stopped(
         }
         None => finding.seen("processes", format!("none runs /{}", agent.program)),
     };
+    let cause = causes::of_lines(&reasons);
     let finding = Finding { evidence: [finding.evidence.clone(), reasons].concat(), ..finding }.about(name);
     let mut commands = hands.restart(service);
     // Until then systemd refuses to start it when it was started too often.
@@ -148,7 +149,11 @@ fn judge_stopped(
             .seen(&service.path, "changed since systemd read it: what it starts is not what stands there");
         return mended(finding, "have systemd read the unit, then start it", commands);
     }
-    mended(finding, "remove the reason, then start it", commands)
+    let Some(cause) = cause else {
+        return mended(finding, "remove the reason, then start it", commands);
+    };
+    let why = format!("{}: nobody answers the host", cause.why);
+    mended(finding.because(why), format!("{}; then start it", cause.what), commands)
 }
 
 /// Returns what the journal says of a service that does not run, or why it does not say it.
@@ -262,6 +267,16 @@ mod tests {
             let commands = found.remedy.unwrap().commands;
             assert_eq!(commands, [["systemctl", "restart", "python3-nova-agent.service"]]);
         }
+    }
+
+    #[test]
+    fn what_the_journal_says_of_the_reason_is_the_remedy() {
+        let agent = two();
+        let text = "web01 nova-agent[7]: ModuleNotFoundError: No module named 'cryptography'".to_owned();
+        let reasons = vec![Evidence { source: "journal".to_owned(), text }];
+        let found = judge_stopped(&agent, &agent.services[0], None, reasons, &hands(Base::Debian));
+        let what = "mend agent-interpreter (1.x: agent-libraries), which is judged above; then start it";
+        assert_eq!(found.remedy.unwrap().text, what);
     }
 
     #[test]

@@ -10,6 +10,9 @@ use crate::target::Target;
 
 const HOSTS: &str = "etc/hosts";
 
+/// What 1.x writes behind a line that it puts into a comment (`commands/network`).
+const REMOVED: &str = "# Removed by nova-agent";
+
 /// Where libraries of NSS are.
 const LIBRARIES: [&str; 4] = ["usr/lib64", "usr/lib", "lib64", "lib"];
 
@@ -18,23 +21,48 @@ pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
     let Some(source) = sources.first() else {
         return Ok(vec![Finding::skipped("no file names this server")]);
     };
-    let name = &source.name;
     let text = target.root.text_opt(HOSTS)?.unwrap_or_default();
-    if let Some(line) = line_of(&text, name) {
-        return Ok(vec![Finding::ok(format!("{name} is in /{HOSTS}")).seen(format!("{HOSTS}:{line}"), name)]);
-    }
-    if names_itself(&target.root)? {
-        return Ok(vec![Finding::ok(format!("{name} is known to nss-myhostname"))]);
-    }
-    Ok(vec![
-        Finding::note(format!("{name} is not in /{HOSTS}"))
-            .because("sudo says \"unable to resolve host\" and waits for DNS; mail servers start slowly")
-            .seen(format!("{}:{}", source.path, source.line), name)
-            .mend(format!("add the line \"127.0.1.1 {name}\" at the end of /{HOSTS}")),
-    ])
+    let mut findings = vec![of_name(target, source, &text)?];
+    findings.extend(removed(&text));
+    Ok(findings)
 }
 
-/// Adds a line for the name.
+/// Lines of 1.x, which puts an address that got another name into a comment.
+fn removed(text: &str) -> Option<Finding> {
+    let lines: Vec<usize> =
+        (1..).zip(text.lines()).filter(|(_, line)| is_removed(line)).map(|(n, _)| n).collect();
+    let first = *lines.first()?;
+    Some(
+        Finding::note(format!(
+            "/{HOSTS} keeps old names of the server: {} in comments of agent 1.x",
+            lines.len()
+        ))
+        .because("they are comments and do nothing; each new name adds some")
+        .seen(format!("{HOSTS}:{first}"), text.lines().nth(first - 1).unwrap_or_default())
+        .about(HOSTS)
+        .mend("drop the lines"),
+    )
+}
+
+fn is_removed(line: &str) -> bool {
+    line.starts_with('#') && line.trim_end().ends_with(REMOVED)
+}
+
+fn of_name(target: &Target, source: &names::Source, text: &str) -> Result<Finding> {
+    let name = &source.name;
+    if let Some(line) = line_of(text, name) {
+        return Ok(Finding::ok(format!("{name} is in /{HOSTS}")).seen(format!("{HOSTS}:{line}"), name));
+    }
+    if names_itself(&target.root)? {
+        return Ok(Finding::ok(format!("{name} is known to nss-myhostname")));
+    }
+    Ok(Finding::note(format!("{name} is not in /{HOSTS}"))
+        .because("sudo says \"unable to resolve host\" and waits for DNS; mail servers start slowly")
+        .seen(format!("{}:{}", source.path, source.line), name)
+        .mend(format!("add the line \"127.0.1.1 {name}\" at the end of /{HOSTS}")))
+}
+
+/// Adds a line for the name, and drops what agent 1.x left.
 pub(super) fn fix(target: &Target) -> Result<Plan> {
     let mut plan = Plan { verb: "fix", title: "let the own name resolve".to_owned(), ..Plan::default() };
     let Some(source) = names::sources(target)?.into_iter().next() else { return Ok(plan) };
@@ -43,10 +71,15 @@ pub(super) fn fix(target: &Target) -> Result<Plan> {
         old.as_deref().is_some_and(|text| line_of(&String::from_utf8_lossy(text), &source.name).is_some());
     // a name is written into a file that the resolver splits at blanks
     let is_word = source.name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+    let mut body = old.clone().unwrap_or_else(|| b"127.0.0.1\tlocalhost\n::1\tlocalhost\n".to_vec());
+    let kept = body
+        .split_inclusive(|byte| *byte == b'\n')
+        .filter(|line| !is_removed(&String::from_utf8_lossy(line)));
+    body = kept.flatten().copied().collect();
     if known || !is_word || names_itself(&target.root)? {
+        plan.files.extend(old.filter(|old| *old != body).map(|_| FileChange::write(HOSTS, body)));
         return Ok(plan);
     }
-    let mut body = old.unwrap_or_else(|| b"127.0.0.1\tlocalhost\n::1\tlocalhost\n".to_vec());
     if !body.is_empty() && !body.ends_with(b"\n") {
         body.push(b'\n');
     }
@@ -92,6 +125,15 @@ fn names_itself(root: &Root) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_that_the_old_agent_put_into_comments_are_counted() {
+        let text = "127.0.0.1 localhost\n# 10.0.0.1\told\t# Removed by nova-agent\n10.0.0.2 x # Removed by nova-agent\n";
+        let found = removed(text).map(|finding| (finding.title, finding.evidence[0].source.clone()));
+        let title = "/etc/hosts keeps old names of the server: 1 in comments of agent 1.x".to_owned();
+        assert_eq!(found, Some((title, "etc/hosts:2".to_owned())));
+        assert!(removed("# removed by me\n").is_none());
+    }
 
     #[test]
     fn a_line_of_hosts_has_an_address_and_names() {

@@ -4,9 +4,10 @@
 //! interfaces that they do not find; what stood there is in the backup. Stanzas and files of the host's own NICs and of their aliases are never
 //! brought back: there the new ones are right. What takes a NIC for its port, or has an address of the host's, is
 //! shown and left to hands, for it would cut the server off. A configuration that has lost the NICs themselves is
-//! `addresses-match-host-data`.
+//! [`emptied`].
 //! Source: interfaces(5), initscripts' sysconfig.txt; both agents' code of the reset.
 
+mod emptied;
 mod ifcfg;
 mod interfaces;
 mod netplan;
@@ -47,7 +48,8 @@ struct Lost {
 }
 
 fn lost(target: &Target) -> Result<Judged> {
-    let faults = all(target)?.into_iter().map(fault).collect();
+    let mut faults: Vec<Fault> = emptied::fault(target)?.into_iter().collect();
+    faults.extend(all(target)?.into_iter().map(fault));
     Ok(Judged { faults, otherwise: Finding::ok("no backup holds other interfaces than the files of today") })
 }
 

@@ -161,6 +161,42 @@ fn lines_of_the_last_reset_tell_what_its_answer_hides() {
 }
 
 #[test]
+fn a_request_that_was_executed_again_is_told_while_it_is_the_last() {
+    let refused = "Exception was caught removing xen event: [Errno 13]";
+    let title = "one resetnetwork request was executed 2 times";
+    let twice = after_start(&[EVENT, refused, GOOD, EVENT, refused, GOOD]);
+    let want = [
+        (Status::Warn, "the agent could not remove its last request".to_owned()),
+        (Status::Warn, title.to_owned()),
+    ];
+    assert_eq!(found(&twice, Process::Runs), want);
+    let after_a_start: Vec<&str> = after_start(&[EVENT, GOOD]).repeat(2);
+    assert_eq!(found(&after_a_start, Process::Runs), [(Status::Note, title.to_owned())]);
+    let and_on: Vec<&str> = twice.iter().copied().chain(["Event: 9 -> version", GOOD]).collect();
+    assert_eq!(found(&and_on, Process::Runs)[0].0, Status::Ok);
+}
+
+#[test]
+fn a_password_that_failed_is_told_with_its_reason() {
+    for (message, want) in [
+        ("Password without key exchange", "started anew between the two halves"),
+        ("Failed to change password for root: 1 : b'BAD PASSWORD: too short'", "pwquality"),
+        (
+            "Failed to change password for root: 10 : b'Authentication token manipulation error'",
+            "/etc/shadow",
+        ),
+        ("Failed to change password for root: 7", "passwd refused"),
+        ("something else", "the password that the panel shows"),
+    ] {
+        let answer = format!("Returning {{\"message\": \"{message}\", \"returncode\": \"500\"}}");
+        let log = log_of(&two(&after_start(&["Event: 9 -> password", &answer])));
+        let findings = judge(&log, &agent(Kind::Nova2, "2.1.25", vec![]), Process::Offline, "rocky", &[]);
+        let why = findings[0].why.clone().unwrap();
+        assert!(findings.len() == 1 && why.contains(want), "{message}: {why}");
+    }
+}
+
+#[test]
 fn the_old_device_fails_under_python_3_only() {
     let lines = ["Using /proc/xen/xenbus", "Provider: Rackspace"];
     assert_eq!(offline_run(&lines), fail("the agent talks to /proc/xen/xenbus and sees no request"));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::super::backups;
+use super::super::backups::{self, Backup};
 use super::super::fault::Edit;
 use super::{Lost, Own};
 use crate::net::assignments::{self, Variable};
@@ -36,6 +36,7 @@ pub(super) fn lost(target: &Target, own: &Own) -> Result<Vec<Lost>> {
             }
             let Some(text) = scan.text(&backup.path) else { continue };
             let variables = assignments::parse(&text);
+            all.extend(owners_alias(&backup, &text, &variables, &present, own));
             let Some(planned) = ifcfg::planned(&backup.of, &variables, None) else { continue };
             let Some(name) = planned.to.single().filter(|name| !is_own(name, &planned, own)) else {
                 continue;
@@ -66,6 +67,33 @@ pub(super) fn lost(target: &Target, own: &Own) -> Result<Vec<Lost>> {
 fn is_own(name: &str, planned: &Planned, own: &Own) -> bool {
     let has_mac = planned.to.macs.iter().any(|mac| own.macs.contains(mac));
     own.is(name) || has_mac || (planned.kind.is_nic() && !planned.to.macs.is_empty())
+}
+
+/// An alias of a NIC that the owner made: the files of both agents begin with a line that says so. Its address can be
+/// one of the server that an image was made from.
+fn owners_alias(
+    backup: &Backup,
+    text: &str,
+    variables: &[Variable],
+    present: &[(String, Vec<Variable>)],
+    own: &Own,
+) -> Option<Lost> {
+    let (_, name) = backup.of.rsplit_once("ifcfg-")?;
+    let address = assignments::last(variables, "IPADDR").filter(|_| name.contains(':'))?;
+    let is_agents = text.contains("Automatically generated, do not edit");
+    let is_assigned = address.value.parse().is_ok_and(|address| own.addresses.contains(&address));
+    let has_it = |variable: &Variable| variable.name.starts_with("IPADDR") && variable.value == address.value;
+    if is_agents || is_assigned || present.iter().any(|(_, variables)| variables.iter().any(has_it)) {
+        return None;
+    }
+    Some(Lost {
+        what: name.to_owned(),
+        line: address.line,
+        text: format!("{}={}", address.name, address.value),
+        danger: Some("only its owner knows whether its address is still this server's"),
+        edits: Vec::new(),
+        backup: backup.clone(),
+    })
 }
 
 fn danger(

@@ -1,0 +1,140 @@
+//! A network reset that read no data of the host's and wrote a configuration without a NIC: the newest backup that has
+//! one is brought back. Where the host's data are at hand they are better, and `addresses-match-host-data` says so.
+
+use anyhow::Result;
+
+use super::super::backups::{self, Backup};
+use super::super::fault::{Edit, Fault};
+use super::super::machine::is_nic_name;
+use super::super::{stanzas, was_never_built};
+use crate::check::Finding;
+use crate::facts::cloud_init::{CloudInit, Starts};
+use crate::facts::init::Enabled;
+use crate::net::assignments;
+use crate::net::configured::{Configuration, Scan};
+use crate::net::ifcfg::{self, RED_HAT};
+use crate::net::survey::Source;
+use crate::net::yaml::{self, Node};
+use crate::target::Target;
+
+/// The most backups that are read.
+const BACKUPS_MAX: usize = 50;
+
+/// Programs that ask for addresses on every NIC by themselves.
+const CLIENTS: [&str; 3] = ["dhcpcd", "connman", "wicd"];
+
+/// Returns the fault; none where a NIC is configured, or another check says it.
+pub(super) fn fault(target: &Target) -> Result<Option<Fault>> {
+    let survey = target.survey()?;
+    let is_known = survey.source == Source::Store && survey.host.iter().any(|host| !host.nics.is_empty());
+    if is_known || was_never_built(target) {
+        return Ok(None);
+    }
+    let configuration = Configuration::of(&target.root);
+    let has_nic = configuration.planned.iter().any(|entry| entry.kind.is_nic());
+    if has_nic || !configuration.unread.is_empty() || others_configure(target)? {
+        return Ok(None);
+    }
+    let mut scan = Scan::of(&target.root);
+    let mut faults = of_interfaces(target, &mut scan)?;
+    if faults.is_none() {
+        faults = of_netplan(target, &mut scan)?;
+    }
+    if faults.is_none() {
+        faults = of_ifcfg(target, &mut scan)?;
+    }
+    scan.complete()?;
+    Ok(faults)
+}
+
+fn others_configure(target: &Target) -> Result<bool> {
+    for name in CLIENTS {
+        let service = target.services().named(&target.root, name)?;
+        if service.is_some_and(|service| matches!(service.enabled, Enabled::Yes(_))) {
+            return Ok(true);
+        }
+    }
+    let cloud_init = CloudInit::of(&target.root, target.services())?;
+    Ok(cloud_init.is_some_and(|it| matches!(it.starts, Starts::Yes(_)) && it.network_off().is_none()))
+}
+
+fn of_interfaces(target: &Target, scan: &mut Scan) -> Result<Option<Fault>> {
+    const MAIN: &str = "etc/network/interfaces";
+    if target.root.find_program("ifup").is_none() {
+        return Ok(None);
+    }
+    for backup in backups::in_dir(&target.root, "etc/network")?.into_iter().take(BACKUPS_MAX) {
+        let Some(text) = scan.text(&backup.path).filter(|_| backup.of == MAIN) else { continue };
+        let nic = stanzas::of(&text).into_iter().find(|stanza| stanza.interface().is_some_and(is_nic_name));
+        if let Some(nic) = nic {
+            let edits = replaced(target, MAIN, &text)?;
+            return Ok(Some(emptied(&backup, nic.first(), &nic.words().join(" "), edits)));
+        }
+    }
+    Ok(None)
+}
+
+fn of_netplan(target: &Target, scan: &mut Scan) -> Result<Option<Fault>> {
+    if target.root.find_program("netplan").is_none() {
+        return Ok(None);
+    }
+    for backup in backups::in_dir(&target.root, "etc/netplan")?.into_iter().take(BACKUPS_MAX) {
+        let Some(text) = scan.text(&backup.path).filter(|_| backup.of.ends_with(".yaml")) else { continue };
+        let Ok(Some(document)) = yaml::parse(&text) else { continue };
+        let network = document.get("network");
+        let nics =
+            network.and_then(|network| network.get("ethernets")).map(Node::entries).unwrap_or_default();
+        if let Some((name, node)) = nics.first() {
+            let edits = replaced(target, &backup.of, &text)?;
+            return Ok(Some(emptied(&backup, node.line, &format!("ethernets: {name}"), edits)));
+        }
+    }
+    Ok(None)
+}
+
+/// 1.x moves the files of all NICs away.
+fn of_ifcfg(target: &Target, scan: &mut Scan) -> Result<Option<Fault>> {
+    if !ifcfg::has_red_hat_reader(&target.root) {
+        return Ok(None);
+    }
+    let mut found: Vec<(Backup, String)> = Vec::new();
+    for backup in backups::in_dir(&target.root, RED_HAT)?.into_iter().take(BACKUPS_MAX) {
+        let name = backup.of.rsplit('/').next().and_then(|name| name.strip_prefix("ifcfg-"));
+        let Some(name) = name.filter(|name| is_nic_name(name)).map(str::to_owned) else { continue };
+        let is_first = found.iter().all(|(known, _)| known.of != backup.of);
+        if !is_first || target.root.lstat_opt(&backup.of)?.is_some() {
+            continue;
+        }
+        if scan.text(&backup.path).is_some_and(|text| !assignments::parse(&text).is_empty()) {
+            found.push((backup, name));
+        }
+    }
+    let moved =
+        |(backup, _): &(Backup, String)| Edit::Move { path: backup.path.clone(), to: backup.of.clone() };
+    let edits = found.iter().map(moved).collect();
+    Ok(found.first().map(|(backup, name)| emptied(backup, 0, &format!("the file of {name}"), edits)))
+}
+
+/// The edits that write a file anew; where it is gone, those that make it.
+fn replaced(target: &Target, path: &str, text: &str) -> Result<Vec<Edit>> {
+    let now = target.root.text_opt(path)?.unwrap_or_default();
+    let mut edits: Vec<Edit> = (1..=now.lines().count()).map(|line| Edit::drop(path, line)).collect();
+    edits.push(Edit::Append { path: path.to_owned(), text: text.lines().map(str::to_owned).collect() });
+    Ok(edits)
+}
+
+fn emptied(backup: &Backup, line: usize, text: &str, edits: Vec<Edit>) -> Fault {
+    let source = if line == 0 { backup.path.clone() } else { format!("{}:{line}", backup.path) };
+    let finding = Finding::fail("no file configures a network interface of the server any more")
+        .because(
+            "the last network reset found no data of the host's and wrote an empty configuration: the next boot has \
+             no network",
+        )
+        .seen(source, text)
+        .about(&backup.of)
+        .mend(format!(
+            "reset the network where XenStore answers (novactl reset-network); else bring {} back",
+            backup.path
+        ));
+    Fault { finding, edits }
+}
