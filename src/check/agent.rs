@@ -20,6 +20,8 @@ mod version;
 
 use std::time::Duration;
 
+pub(crate) use fix::replaces_the_agent;
+
 use super::{Blocks, Check, Finding, Needs, Topic};
 use crate::facts::agents::Agent;
 use crate::target::Target;

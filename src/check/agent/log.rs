@@ -40,17 +40,17 @@ const RESETS: [Signature; 7] = [
     (
         "Error stopping network",
         "ifdown failed: the interfaces after it were not configured and are down",
-        "run ifdown and ifup by hand and mend what they name",
+        "on the running server, run ifdown and ifup by hand and mend what they name",
     ),
     (
         "Error starting network",
         "ifup failed: the interfaces after it were not configured and are down",
-        "run ifup by hand and mend what it names",
+        "on the running server, run ifup by hand and mend what it names",
     ),
     (
         "Unable to bring down networking",
         "NetworkManager did not run or could not be reached",
-        "start NetworkManager, then reset the network again",
+        "on the running server, start NetworkManager, then reset the network again",
     ),
     (
         "Unknown interface MAC",
@@ -173,7 +173,7 @@ fn wrong_provider(log: &Log, run: &Run<'_>) -> Option<Finding> {
         .because("vm-data/provider_data/provider was absent or not Rackspace, or XenStore could not be reached: 2.x then exits");
     Some(mended(
         of_line(finding, log, line),
-        "look on the running server whether XenStore answers and names the provider: novactl doctor --topic xen",
+        "on the running server, see whether XenStore answers and names the provider: novactl doctor --topic xen",
         Vec::new(),
     ))
 }
