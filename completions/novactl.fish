@@ -352,7 +352,7 @@ never\t'Never'"
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l list -d 'List the journal'
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l keep -d 'Keep a change that would take itself back'
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l force -d 'Also when a file was edited since; the edit stays in the journal'
-complete -c novactl -n "__fish_novactl_using_subcommand undo" -l forget -d 'Remove the change and its originals from the journal [default: all]'
+complete -c novactl -n "__fish_novactl_using_subcommand undo" -l forget -d 'Delete the originals that the journal keeps, of all changes or of ID: what was changed stays, and cannot be taken back any more'
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -l dry-run -d 'Show what would change and change nothing'
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -s y -l yes -d 'Do not ask'
 complete -c novactl -n "__fish_novactl_using_subcommand undo" -s v -l verbose -d 'Say more; twice: what is read and run as well'

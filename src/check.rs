@@ -26,8 +26,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub(crate) use agent::replaces_the_agent;
 pub use engine::{Limits, Occasion, Selection, near, run};
 pub use image::metadata;
+pub(crate) use inside::{at, in_words};
 pub use verdict::{Strictness, Summary, Verdict};
 
 use crate::plan::Plan;

@@ -16,6 +16,7 @@ pub mod trouble;
 mod undo;
 mod verification;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -134,6 +135,15 @@ impl Cli {
     }
 }
 
+/// Returns the words of the command line, without the `--help` of `help`: it asks for what it gets.
+pub fn words(given: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = given.into_iter().collect();
+    if words.get(1).is_some_and(|verb| verb == "help") {
+        words.retain(|word| word != "--help" && word != "-h");
+    }
+    words
+}
+
 /// What every system has one of: a directory that has none is no root, most often a mount point without its disk.
 const SYSTEM: [&str; 4] = ["etc", "usr", "bin", "sbin"];
 
@@ -166,6 +176,13 @@ impl Global {
             }
             (None, None) => Target::live(source),
         }
+    }
+
+    /// Returns the options with which another command looks at the same.
+    fn options(&self) -> Vec<String> {
+        let named = [("--root", &self.root), ("--disk", &self.disk), ("--xenstore", &self.xenstore)];
+        let given = named.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?)));
+        given.flat_map(|(option, path)| [option.to_owned(), path.display().to_string()]).collect()
     }
 
     /// Returns where XenStore is.

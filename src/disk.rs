@@ -12,6 +12,7 @@ mod busy;
 mod bytes;
 mod fstab;
 mod image;
+mod leftover;
 mod lvm;
 mod mount;
 mod partitions;

@@ -72,6 +72,17 @@ pub struct Mac([u8; 6]);
 pub struct NotAMac;
 
 impl Mac {
+    /// Stands in for an address that is not known, where only a NIC's name counts. It has the group bit, as that of no
+    /// NIC has (IEEE 802).
+    pub fn stand_in(number: u8) -> Self {
+        Self([3, 0, 0, 0, 0, number])
+    }
+
+    /// Whether it only stands in for one that is not known.
+    pub fn is_stand_in(self) -> bool {
+        self.0[..5] == [3, 0, 0, 0, 0]
+    }
+
     /// Returns the address of these bytes, or `None` where they are not six or all of them zero: loopback and the
     /// like have no address of their own.
     pub fn of(bytes: &[u8]) -> Option<Self> {

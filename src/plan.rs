@@ -9,6 +9,7 @@ mod accounts;
 mod apply;
 mod diff;
 pub mod journal;
+mod lines;
 #[cfg(test)]
 mod tests;
 
@@ -159,6 +160,25 @@ impl FileChange {
         path
     }
 
+    /// Returns both changes of a file as one; `None` where they are not about different lines of a text in the tree.
+    fn with_lines_of(&self, other: &Self, root: &Root) -> Result<Option<Self>> {
+        let (
+            Self::Write { path, body: mine, mode, secret },
+            Self::Write { body: others, mode: other_mode, secret: other_secret, .. },
+        ) = (self, other)
+        else {
+            return Ok(None);
+        };
+        let Some(base) = root.read_opt(path)? else { return Ok(None) };
+        let texts = (std::str::from_utf8(&base), std::str::from_utf8(mine), std::str::from_utf8(others));
+        let ((Ok(base), Ok(mine), Ok(others)), true) = (texts, (mode, secret) == (other_mode, other_secret))
+        else {
+            return Ok(None);
+        };
+        let body = lines::of_both(base, mine, others).map(String::into_bytes);
+        Ok(body.map(|body| Self::Write { path: path.clone(), body, mode: *mode, secret: *secret }))
+    }
+
     fn secrecy(&self) -> Secrecy {
         match self {
             Self::Write { secret, .. } | Self::Restore { secret, .. } => *secret,
@@ -200,16 +220,19 @@ struct Pending {
 }
 
 impl Plan {
-    /// Adds another plan's changes to this one.
+    /// Adds another plan's changes to this one. Of a text in the tree both may change lines, each others of their own.
     ///
     /// # Errors
     /// Both change the same path differently.
-    pub fn merge(&mut self, other: Self) -> Result<()> {
+    pub fn merge(&mut self, other: Self, root: &Root) -> Result<()> {
         for file in other.files {
-            match self.files.iter().find(|mine| mine.path() == file.path()) {
+            match self.files.iter_mut().find(|mine| mine.path() == file.path()) {
                 None => self.files.push(file),
                 Some(mine) if *mine == file => {}
-                Some(_) => bail!("planning: two changes of {} contradict each other", file.path()),
+                Some(mine) => match mine.with_lines_of(&file, root)? {
+                    Some(both) => *mine = both,
+                    None => bail!("planning: two changes of {} contradict each other", file.path()),
+                },
             }
         }
         for cmd in other.activate {

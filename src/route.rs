@@ -6,8 +6,9 @@
 
 use serde::Serialize;
 
-use crate::check::{Finding, Status, Topic};
-use crate::facts::agents::{Agent, Kind};
+use crate::check::{self, Finding, Status, Topic};
+use crate::disk::Format;
+use crate::facts::agents::{Agent, Kind, NOVACTL_SERVICE};
 use crate::facts::identity::{self, IdleDisk};
 use crate::facts::init::Init;
 use crate::facts::os::Base;
@@ -39,22 +40,25 @@ pub fn choose(target: &Target, findings: &[Finding], rescue: bool) -> Option<Rou
     let failed = |id: &str| findings.iter().any(|f| f.id == id && f.status == Status::Fail);
     let broken = findings.iter().any(|f| f.status == Status::Fail && f.topic != Topic::Xen);
     if rescue && target.is_live() {
-        return Some(numbered(target, 3));
+        return Some(numbered(target, findings, 3));
     }
     if !broken || failed("xen-guest") {
         return None;
     }
     if !target.is_live() {
-        return Some(numbered(target, 3));
+        return Some(numbered(target, findings, 3));
     }
-    Some(numbered(target, if failed("addresses-match-host-data") { 2 } else { 1 }))
+    Some(numbered(target, findings, if failed("addresses-match-host-data") { 2 } else { 1 }))
 }
 
 /// Returns the route of a number on this target. A mounted disk is on the third one already.
-pub fn numbered(target: &Target, number: u8) -> Route {
-    let agent = Names::of(target);
+pub fn numbered(target: &Target, findings: &[Finding], number: u8) -> Route {
+    let agent = Names::of(target, findings);
     match number {
-        _ if !target.is_live() => Route { number: 3, title: THIRD, steps: under_a_root(target, &agent) },
+        _ if !target.is_live() => {
+            let title = if image_file(target).is_some() { OF_AN_IMAGE } else { THIRD };
+            Route { number: 3, title, steps: under_a_root(target, &agent) }
+        }
         1 => Route { number: 1, title: FIRST, steps: on_the_running_server(&agent) },
         2 => Route { number: 2, title: SECOND, steps: from_the_console(&agent) },
         _ => {
@@ -64,16 +68,38 @@ pub fn numbered(target: &Target, number: u8) -> Route {
     }
 }
 
+/// Returns what is left of the route of a number once what novactl can mend is mended.
+pub fn rest(target: &Target, number: u8) -> Vec<Step> {
+    if target.is_live() {
+        let disks = || identity::idle_disks(&target.root).unwrap_or_default();
+        return if number == 3 { in_rescue_mode(disks().first()) } else { vec![new_image()] };
+    }
+    let mut steps = vec![set_password(target)];
+    steps.extend(leave(target, &Names::of(target, &[]), Mounted::of(target)));
+    steps
+}
+
 const FIRST: &str = "repair the agent on the running server, then take a new image";
 const SECOND: &str = "console, set the address by hand, repair the agent, then take a new image";
 const THIRD: &str = "rescue mode: repair the disk, leave rescue mode, then take a new image";
 
+const OF_AN_IMAGE: &str = "repair the image, then build from it";
+
+/// Returns where an image file is and of what format: no server has it, so there is no rescue mode to leave.
+fn image_file(target: &Target) -> Option<(&str, Format)> {
+    let facts = target.disk()?.facts();
+    (facts.format != Format::Device).then_some((&*facts.path, facts.format))
+}
+
 /// What the agent and its handling are called on this system.
 struct Names {
+    /// The service that there is once everything is mended.
     service: String,
     init: Init,
     base: Base,
-    kind: Option<Kind>,
+    is_installed: bool,
+    /// Whether novactl is the agent then.
+    is_own: bool,
     /// The command that mends what has a fix.
     fix: Vec<String>,
     /// The command that puts this program in place as the agent.
@@ -81,39 +107,57 @@ struct Names {
 }
 
 impl Names {
-    fn of(target: &Target) -> Self {
+    fn of(target: &Target, findings: &[Finding]) -> Self {
         let base = target.os().base;
         let agent = target.agents().all.first();
-        let usual = if base == Base::Debian { "python3-nova-agent" } else { "nova-agent" };
-        let service = agent.and_then(Agent::service).map_or(usual, |service| &service.name);
+        let is_own = check::replaces_the_agent(target, findings)
+            || agent.is_some_and(|agent| agent.kind == Kind::Novactl);
+        let usual = match (is_own, base) {
+            (true, _) => NOVACTL_SERVICE,
+            (false, Base::Debian) => "python3-nova-agent",
+            (false, _) => "nova-agent",
+        };
+        let service = agent.filter(|_| !is_own).and_then(Agent::service);
         Self {
-            service: service.to_owned(),
+            service: service.map_or(usual, |service| &service.name).to_owned(),
             init: target.services().init,
             base,
-            kind: agent.map(|a| a.kind),
+            is_installed: agent.is_some(),
+            is_own,
             fix: [argv(&["novactl", "doctor", "--fix"]), target.options()].concat(),
             install: [argv(&["novactl", "agent", "install"]), target.option()].concat(),
         }
     }
 
     fn start(&self) -> Vec<String> {
+        self.service_command("restart")
+    }
+
+    fn service_command(&self, verb: &str) -> Vec<String> {
         match self.init {
-            Init::Systemd => argv(&["systemctl", "restart", &self.service]),
-            Init::OpenRc => argv(&["rc-service", &self.service, "restart"]),
-            _ => argv(&["service", &self.service, "restart"]),
+            Init::Systemd => argv(&["systemctl", verb, &self.service]),
+            Init::OpenRc => argv(&["rc-service", &self.service, verb]),
+            _ => argv(&["service", &self.service, verb]),
         }
     }
 
     /// Returns where what the agent has done can be read.
     fn log(&self) -> Vec<String> {
-        match (self.kind, self.init) {
-            (Some(Kind::Novactl), Init::Systemd) => argv(&["journalctl", "-n", "50", "-u", &self.service]),
-            _ => argv(&["tail", "-n", "50", "/var/log/nova-agent.log"]),
+        match (self.is_own, self.init) {
+            (true, Init::Systemd) => argv(&["journalctl", "-n", "50", "-u", &self.service]),
+            (true, _) => argv(&["tail", "-n", "50", "/var/log/novactl-agent.log"]),
+            (false, _) => argv(&["tail", "-n", "50", "/var/log/nova-agent.log"]),
         }
     }
 
     /// Returns the step that puts an agent where there is none.
     fn put_in_place(&self) -> Step {
+        if self.base == Base::FreeBsd {
+            return step(
+                "install nova-agent 1.39.1 with its own installer.sh, on the server itself",
+                Vec::new(),
+            );
+        }
         let other = match self.base {
             Base::RedHat => "; EPEL's package nova-agent is the other way",
             Base::Debian => {
@@ -125,7 +169,7 @@ impl Names {
     }
 
     fn repair(&self) -> Vec<Step> {
-        if self.kind.is_none() {
+        if !self.is_installed {
             return vec![self.put_in_place(), step("mend what else is listed above", vec![self.fix.clone()])];
         }
         vec![
@@ -186,11 +230,11 @@ fn in_rescue_mode(disk: Option<&IdleDisk>) -> Vec<Step> {
         ),
         step(
             "leave rescue mode: novactl has unmounted the disk; unmount what you mounted by hand first",
-            vec![argv(&["openstack", "server", "unrescue", "SERVER"])],
+            vec![unrescue()],
         ),
         step(
             "log in to the server itself, copy novactl to it, and look again: nothing is to be left",
-            vec![argv(&["novactl", "doctor"]), argv(&["tail", "-n", "50", "/var/log/nova-agent.log"])],
+            vec![argv(&["novactl", "doctor"])],
         ),
         new_image(),
     ]
@@ -199,33 +243,64 @@ fn in_rescue_mode(disk: Option<&IdleDisk>) -> Vec<Step> {
 fn under_a_root(target: &Target, agent: &Names) -> Vec<Step> {
     let root = target.root.path().display().to_string();
     let mut steps = Vec::new();
-    if agent.kind.is_none() {
+    if !agent.is_installed {
         steps.push(agent.put_in_place());
     }
     steps.push(step("mend what novactl can mend on this disk; it asks first", vec![agent.fix.clone()]));
     let mounted = mount_by_hand(target, &root);
-    let is_mounted = target.disk().is_none() || mounted.is_some();
+    let by_whom = if mounted.is_some() { Mounted::ByHand } else { Mounted::of(target) };
     steps.extend(mounted);
-    let mut leave = vec![argv(&["openstack", "server", "unrescue", "SERVER"])];
-    if is_mounted {
-        leave.insert(0, argv(&["umount", &root]));
+    steps.extend([step("mend by hand what is left of the list above", Vec::new()), set_password(target)]);
+    steps.extend(leave(target, agent, by_whom));
+    steps
+}
+
+/// Who has mounted the disk, and so has to unmount it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mounted {
+    ByHand,
+    ByNovactl,
+}
+
+impl Mounted {
+    fn of(target: &Target) -> Self {
+        if target.disk().is_none() { Self::ByHand } else { Self::ByNovactl }
     }
-    steps.extend([
-        step("mend by hand what is left of the list above", Vec::new()),
-        step(
-            "if the root password is not known, set it on the disk",
-            vec![argv(&["novactl", "set-password"]).into_iter().chain(target.option()).collect()],
-        ),
-        step("leave rescue mode", leave),
-    ]);
-    if agent.kind.is_some() {
-        steps.push(step(
-            "on the server again: start the agent, read its log",
-            vec![agent.start(), agent.log()],
-        ));
+}
+
+/// Returns what comes when the disk is mended.
+fn leave(target: &Target, agent: &Names, mounted: Mounted) -> Vec<Step> {
+    let root = target.root.path().display().to_string();
+    if let Some((path, format)) = image_file(target) {
+        let upload =
+            argv(&["openstack", "image", "create", "--disk-format", format.word(), "--file", path, "IMAGE"]);
+        let text = "hand the image in, and build a server of it";
+        return vec![
+            step(text, vec![upload]),
+            step("on that server, look again", vec![argv(&["novactl", "doctor"])]),
+        ];
+    }
+    let unmount = if mounted == Mounted::ByHand { vec![argv(&["umount", &root])] } else { Vec::new() };
+    let mut steps = vec![leave_rescue_mode(unmount)];
+    if agent.is_installed || agent.is_own {
+        let look = vec![agent.service_command("status"), agent.log()];
+        steps.push(step("on the server again: see that the agent runs, read its log", look));
     }
     steps.extend([look_again(), new_image()]);
     steps
+}
+
+fn leave_rescue_mode(before: Vec<Vec<String>>) -> Step {
+    step("leave rescue mode", [before, vec![unrescue()]].concat())
+}
+
+fn unrescue() -> Vec<String> {
+    argv(&["openstack", "server", "unrescue", "SERVER"])
+}
+
+fn set_password(target: &Target) -> Step {
+    let command = [argv(&["novactl", "set-password"]), target.option()].concat();
+    step("if the root password is not known, set it on the disk", vec![command])
 }
 
 /// What is mounted privately while it is looked at, a person has to mount.

@@ -141,6 +141,7 @@ fn failure(output: &Output) -> Value {
 fn whatever_has_no_result_says_so_in_the_form_that_was_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     tree(dir.path());
+    std::fs::write(dir.path().join("etc/passwd"), "root:x:0:0::/root:/bin/sh\n").unwrap();
     let root = dir.path().to_str().unwrap();
     for (args, exit) in [
         (&["doctor", "--root", "/no/such/root"][..], 3),

@@ -8,6 +8,8 @@
     reason = "makes trees, runs programs and says what was skipped"
 )]
 
+#[path = "guests/commands.rs"]
+mod commands;
 #[path = "guests/elf.rs"]
 mod elf;
 #[path = "guests/judge.rs"]

@@ -496,6 +496,8 @@ fn a_conversion_that_is_interrupted_leaves_the_image_and_nothing_else() {
         (1, Signal::KILL, None),
         (2, Signal::INT, Some(130)),
         (2, Signal::TERM, Some(130)),
+        // the last: nothing can be cleared away then
+        (2, Signal::KILL, None),
     ] {
         let path = before_qemu_img(
             &lab,
@@ -525,8 +527,21 @@ fn a_conversion_that_is_interrupted_leaves_the_image_and_nothing_else() {
         }
         fs::remove_file(&stopped).unwrap();
         assert_eq!(sum(), before, "{at} {signal:?}");
+        if (at, signal) == (2, Signal::KILL) {
+            break;
+        }
         lab.assert_nothing_is_left();
     }
+    // looking says what is left, the next change removes it
+    for _ in 0..2 {
+        let told = said(&lab.run(&["doctor"], "a.qcow2"));
+        assert!(
+            told.contains(".novactl-a.qcow2-") && told.contains("is left of a change that was killed"),
+            "{told}"
+        );
+    }
+    assert_eq!(lab.fix(&["--generalize", "--yes"], "a.qcow2")["result"], "applied");
+    lab.assert_nothing_is_left();
 }
 
 /// Runs its arguments in a small file system of its own with the image, and shows what is left there.

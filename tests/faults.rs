@@ -9,6 +9,8 @@
 
 #[path = "faults/catalogue.rs"]
 mod catalogue;
+#[path = "guests/commands.rs"]
+mod commands;
 #[path = "faults/coverage.rs"]
 mod coverage;
 #[path = "guests/elf.rs"]
@@ -18,6 +20,8 @@ mod laboratory;
 #[path = "guests/manifest.rs"]
 #[expect(dead_code, reason = "what a guest says of itself is tests/guests.rs' matter")]
 mod manifest;
+#[path = "guests/program.rs"]
+mod program;
 #[path = "faults/table.rs"]
 mod table;
 
@@ -99,6 +103,7 @@ fn every_fault_is_found_and_mended_and_every_look_alike_is_passed_over() -> Resu
             say(format!("{finds} is not found"));
         }
         outcome.false_alarms.into_iter().for_each(|alarm| say(format!("false alarm {alarm}")));
+        outcome.astray.into_iter().for_each(|command| say(format!("acts on another system: {command}")));
         if let Some(Err(error)) = outcome.repair {
             say(format!("not repaired: {error}"));
         }

@@ -5,6 +5,8 @@
 #![expect(clippy::disallowed_methods, reason = "reads the manifests and looks at the trees")]
 #![expect(clippy::print_stdout, reason = "says how much was judged and what was skipped")]
 
+#[path = "guests/commands.rs"]
+mod commands;
 #[path = "guests/elf.rs"]
 mod elf;
 #[path = "guests/judge.rs"]

@@ -108,8 +108,36 @@ fn a_fault_is_mended_on_the_way_and_the_guide_ends_healthy() {
     terminal.shows("Make this change in ");
     terminal.keys(&["y", "Enter"]);
     let end = terminal.shows("exit=0");
-    assert!(end.contains("DONE  made and verified") && end.contains("HEALTHY  no problems"), "{end}");
+    let take_back = format!("take it back with: novactl undo --root {}", root.path().display());
+    let password = format!("$ novactl set-password --root {}", root.path().display());
+    for line in [&*take_back, "HEALTHY  no problems", &password, "$ openstack server unrescue SERVER"] {
+        assert!(end.contains(line), "{line}:\n{end}");
+    }
     assert!(terminal.cursor_is_shown());
+}
+
+#[test]
+fn the_verdict_and_what_was_found_come_before_the_change_and_its_question() {
+    let root = guest(GUEST);
+    let Some(terminal) = Terminal::start(root.path(), "--fix") else { return };
+    let question = terminal.shows("[y/N]");
+    let mut rest = question.as_str();
+    for line in [
+        "BROKEN  1 problem",
+        "FAIL    nm-networking-enabled",
+        "  NetworkManager is switched off, and stays so over a reboot",
+        "write /var/lib/NetworkManager/NetworkManager.state",
+        "  +NetworkingEnabled=true",
+        "Make this change in ",
+    ] {
+        let place = rest.find(line).unwrap_or_else(|| panic!("{line} is not in its place:\n{question}"));
+        rest = &rest[place..];
+    }
+    terminal.keys(&["y", "Enter"]);
+    let end = terminal.shows("exit=0");
+    let (_, end) = end.split_once("[y/N]").unwrap();
+    assert!(!end.contains("FAIL"), "it was said before the question:\n{end}");
+    assert!(end.contains("looked again: nm-networking-enabled ok") && end.contains("What is next:"), "{end}");
 }
 
 #[test]

@@ -76,7 +76,7 @@ pub fn plan(target: &Target, program: Vec<u8>) -> Result<Plan> {
             files.push(binary(&script, OPENRC_SCRIPT.into()));
             files.push(FileChange::Link { path: link, to: format!("/{script}") });
         }
-        Init::BsdRc => bail!("novactl is a Linux program: on FreeBSD the agent is nova-agent 1.x"),
+        Init::BsdRc => bail!("novactl cannot be the agent of FreeBSD: it is a Linux program"),
         Init::Unknown => bail!("nothing is known that starts services on this system: no init was found"),
     }
     let others = others(target)?;

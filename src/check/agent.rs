@@ -22,6 +22,7 @@ mod version;
 use std::time::Duration;
 
 pub(super) use fix::replace;
+pub(crate) use fix::replaces_the_agent;
 
 use super::{Blocks, Check, Finding, Needs, Topic};
 use crate::facts::agents::Agent;

@@ -74,8 +74,9 @@ impl Selection {
 
 /// Returns the ids that are spelt like `id` or begin with it, the nearest first; three at most.
 pub fn near(id: &str) -> Vec<&'static str> {
+    let id = id.to_ascii_lowercase().replace(['_', ' '], "-");
     let likeness = |other: &str| {
-        if other.starts_with(id) { 1.0 } else { strsim::normalized_damerau_levenshtein(id, other) }
+        if other.starts_with(&id) { 1.0 } else { strsim::normalized_damerau_levenshtein(&id, other) }
     };
     let mut ids: Vec<_> =
         every().map(|check| (likeness(check.id), check.id)).filter(|(l, _)| *l > 0.5).collect();
@@ -218,13 +219,13 @@ fn to_be_typed(target: &Target, check: &Check, remedy: &mut Remedy) {
     if remedy.fixable && remedy.commands.iter().any(is_script) {
         remedy.commands.clear();
     }
-    inside::of(target, &mut remedy.commands);
+    inside::of(target, remedy);
     if remedy.fixable && remedy.commands.is_empty() {
         let is_of_doctor = all().any(|other| other.id == check.id);
         let command: &[&str] = if is_of_doctor { &["doctor", "--fix"] } else { &["fix-image"] };
         let argv = [&["novactl"], command, &["--only", check.id]].concat();
         remedy.commands.push(argv.into_iter().map(str::to_owned).collect());
-        inside::of(target, &mut remedy.commands);
+        inside::of(target, remedy);
     }
 }
 

@@ -62,7 +62,14 @@ impl fmt::Display for Summary {
         let rest = rest.into_iter().filter(|(count, _)| *count > 0);
         let rest: Vec<_> = rest.map(|(count, word)| format!("{count} {word}")).collect();
         write!(f, "{}", self.problems())?;
-        if rest.is_empty() { Ok(()) } else { write!(f, " ({} checks: {})", self.total, rest.join(", ")) }
+        if rest.is_empty() {
+            Ok(())
+        } else {
+            {
+                let checks = if self.total == 1 { "check" } else { "checks" };
+                write!(f, " ({} {checks}: {})", self.total, rest.join(", "))
+            }
+        }
     }
 }
 

@@ -21,9 +21,11 @@ use super::{Global, say, undo};
 use crate::agent::{self, Executor, Place, install, log};
 use crate::check::{self, Finding, Limits, Selection, Status};
 use crate::commands::{Name, update};
+use crate::facts::os::Family;
 use crate::plan::journal::{self, Record, State};
 use crate::plan::{Edits, Plan};
 use crate::report::Exit;
+use crate::target::Target;
 use crate::ui::{self, Answer, Ui};
 
 const RUN_HELP: &str = "\
@@ -134,7 +136,12 @@ fn names() -> clap::builder::PossibleValuesParser {
 impl AgentArgs {
     pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         match &self.action {
-            Action::Run(_) => serve(&place(global)?),
+            Action::Run(_) => {
+                let place = place(global)?;
+                // a root that is none is said in its own words
+                global.target()?;
+                serve(&place)
+            }
             Action::Exec(exec) => exec.run(global, place(global)?),
             Action::Refuse(refuse) => refuse.run(global, &place(global)?),
             Action::Tidy(tidy) => tidy.run(global, &place(global)?),
@@ -187,6 +194,7 @@ fn serve(place: &Place) -> anyhow::Result<ExitCode> {
 impl Install {
     fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         let target = global.target()?;
+        refuse_foreign(&target)?;
         let journal = change::begin(global, &target, &self.consent)?;
         let request = Request {
             plan: install::plan(&target, install::own_program()?)?,
@@ -201,6 +209,16 @@ impl Install {
         drop(journal);
         say(global, &report)
     }
+}
+
+/// Refuses a system on which this program cannot be the agent, before anything is looked at.
+pub(super) fn refuse_foreign(target: &Target) -> anyhow::Result<()> {
+    if target.os().family != Family::FreeBsd {
+        return Ok(());
+    }
+    let text = "novactl cannot be the agent of FreeBSD: it is a Linux program";
+    let hint = "its agent is nova-agent 1.39.1: on the server, run the installer.sh of that release";
+    Err(Trouble::new(text, hint, Exit::CannotJudge).into())
 }
 
 /// Judges the agents that are there now: what was known of the target before is not true any more. A supervisor such as

@@ -9,17 +9,18 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Global;
-use super::diagnosis::{TargetFacts, write_finding};
+use super::diagnosis::{TargetFacts, write_fact, write_finding, write_next};
 use super::trouble::{self, Trouble};
 use super::undo;
 use super::verification::Broken;
-use crate::check::{Finding, Status, Topic};
+use crate::check::{self, Finding, Status, Topic};
 use crate::facts::identity;
 use crate::image::labels;
 use crate::plan::journal::{self, Journal, Turn};
 use crate::plan::{self, ApplyError, Change, Edits, Interrupt, Plan};
 use crate::report::{Exit, Report, nagios};
 use crate::revert;
+use crate::route::Step;
 use crate::target::Target;
 use crate::ui::{self, Answer, Ui};
 
@@ -72,6 +73,12 @@ pub(super) struct ChangeReport {
     words: Option<String>,
     #[serde(skip)]
     shown: bool,
+    /// How many of the findings were shown with the plan.
+    #[serde(skip)]
+    told: usize,
+    /// What is to be done when it is made.
+    #[serde(skip)]
+    next: Vec<Step>,
     #[serde(skip)]
     left: Vec<String>,
 }
@@ -195,9 +202,15 @@ pub(super) fn carry_out(
         verified: Vec::new(),
         journal: None,
         revert_after_s: None,
-        findings: warn_of_rescue(target).into_iter().chain(request.findings).collect(),
+        findings: warn_of_rescue(target)
+            .into_iter()
+            .chain(request.findings)
+            .map(|finding| check::at(target, finding))
+            .collect(),
         words: None,
         shown: false,
+        told: 0,
+        next: Vec::new(),
         left: request.left,
     };
     if prepared.is_empty() {
@@ -330,9 +343,22 @@ impl ChangeReport {
         self.findings.extend(findings);
     }
 
-    /// Returns it without the findings, for one to whom they were shown.
-    pub(super) fn without_findings(self) -> Self {
-        Self { findings: Vec::new(), ..self }
+    /// Names what is to be done when it is made.
+    pub(super) fn then(self, next: Vec<Step>) -> Self {
+        let next = if self.is_done() { next } else { Vec::new() };
+        Self { next, ..self }
+    }
+
+    /// Says what the second look came to, each check once.
+    fn seen_again(&self) -> String {
+        let mut said: Vec<String> = Vec::new();
+        for Verified { id, status, .. } in &self.verified {
+            let one = format!("{id} {}", status.word());
+            if !said.contains(&one) {
+                said.push(one);
+            }
+        }
+        said.join(", ")
     }
 
     /// Returns it with other words for its result.
@@ -356,11 +382,21 @@ impl ChangeReport {
         self.revert_after_s = None;
     }
 
-    /// The plan has to be read before the question; the standard output is for the result.
+    /// What was found and the plan have to be read before the question; the standard output is for the result.
     fn show_on_stderr(&mut self, global: &Global) -> io::Result<()> {
         let mut ui = Ui::stderr(global.color);
+        // what is mended needs no more words than the plan has
+        let is_mended = |f: &Finding| {
+            matches!(self.verb, "fix" | "fix-image") && f.remedy.as_ref().is_some_and(|remedy| remedy.fixable)
+        };
+        for finding in &self.findings {
+            if is_mended(finding) { write_fact(&mut ui, finding) } else { write_finding(&mut ui, finding) }?;
+        }
+        if !self.findings.is_empty() {
+            ui.line("")?;
+        }
         self.write_plan(&mut ui)?;
-        self.shown = true;
+        (self.shown, self.told) = (true, self.findings.len());
         ui.flush()
     }
 
@@ -394,7 +430,7 @@ impl ChangeReport {
 
 impl Report for ChangeReport {
     fn human(&self, ui: &mut Ui) -> io::Result<()> {
-        for finding in &self.findings {
+        for finding in self.findings.iter().skip(self.told) {
             write_finding(ui, finding)?;
         }
         if !self.shown && self.result != Outcome::NothingToDo {
@@ -422,6 +458,9 @@ impl Report for ChangeReport {
         };
         let rest = self.words.clone().unwrap_or(rest);
         ui.headed(status, &format!("{word}  "), &rest)?;
+        if self.result == Outcome::Applied && !self.verified.is_empty() {
+            ui.paragraph("looked again: ", 14, &self.seen_again())?;
+        }
         for line in &self.left {
             ui.paragraph("left: ", 6, line)?;
         }
@@ -429,7 +468,8 @@ impl Report for ChangeReport {
             let root = self.target.root_option();
             ui.line(&format!("take it back with: novactl undo {root}{id}"))?;
         }
-        self.write_deadline(ui)
+        self.write_deadline(ui)?;
+        write_next(ui, &self.next)
     }
 
     fn brief(&self, ui: &mut Ui) -> io::Result<()> {

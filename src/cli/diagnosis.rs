@@ -10,7 +10,7 @@ use crate::facts::agents::Kind;
 use crate::facts::identity;
 use crate::facts::os::Family;
 use crate::report::{Diagnosed, nagios};
-use crate::route::{self, Route};
+use crate::route::{self, Route, Step};
 use crate::target::Target;
 use crate::ui::Ui;
 
@@ -209,11 +209,7 @@ pub(super) fn matters(finding: &Finding) -> bool {
 /// # Errors
 /// The screen cannot be written.
 pub(super) fn write_finding(ui: &mut Ui, finding: &Finding) -> io::Result<()> {
-    let word = finding.status.word().to_uppercase();
-    let subject = finding.subject.as_deref().map_or(String::new(), |subject| format!("  {subject}"));
-    ui.line("")?;
-    ui.headed(finding.status, &format!("{word:<8}"), &format!("{}{subject}", finding.id))?;
-    ui.paragraph("  ", 2, &finding.title)?;
+    write_fact(ui, finding)?;
     if let Some(why) = &finding.why {
         ui.paragraph("  ", 2, why)?;
     }
@@ -235,6 +231,18 @@ pub(super) fn write_finding(ui: &mut Ui, finding: &Finding) -> io::Result<()> {
     }
 }
 
+/// Writes the first lines of a finding: its status and id, the fact.
+///
+/// # Errors
+/// The screen cannot be written.
+pub(super) fn write_fact(ui: &mut Ui, finding: &Finding) -> io::Result<()> {
+    let word = finding.status.word().to_uppercase();
+    let subject = finding.subject.as_deref().map_or(String::new(), |subject| format!("  {subject}"));
+    ui.line("")?;
+    ui.headed(finding.status, &format!("{word:<8}"), &format!("{}{subject}", finding.id))?;
+    ui.paragraph("  ", 2, &finding.title)
+}
+
 /// Writes a route.
 ///
 /// # Errors
@@ -242,7 +250,24 @@ pub(super) fn write_finding(ui: &mut Ui, finding: &Finding) -> io::Result<()> {
 pub(super) fn write_route(ui: &mut Ui, route: &Route) -> io::Result<()> {
     ui.line("")?;
     ui.paragraph("", 2, &format!("Recovery route {}: {}", route.number, route.title))?;
-    for (number, step) in route.steps.iter().enumerate() {
+    write_steps(ui, &route.steps)
+}
+
+/// Writes what is to be done now, where there is something.
+///
+/// # Errors
+/// The screen cannot be written.
+pub(super) fn write_next(ui: &mut Ui, steps: &[Step]) -> io::Result<()> {
+    if steps.is_empty() {
+        return Ok(());
+    }
+    ui.line("")?;
+    ui.line("What is next:")?;
+    write_steps(ui, steps)
+}
+
+fn write_steps(ui: &mut Ui, steps: &[Step]) -> io::Result<()> {
+    for (number, step) in steps.iter().enumerate() {
         ui.paragraph(&format!("  {}. ", number + 1), 5, &step.text)?;
         step.commands.iter().try_for_each(|command| ui.command("     ", command))?;
     }

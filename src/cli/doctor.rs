@@ -97,7 +97,7 @@ impl Doctor {
         let target = Arc::new(global.target()?);
         let findings = check::run(&target, &selection, Limits::default());
         if self.fix {
-            return say(global, &fix::mend(global, &target, &self.consent, &self.only, findings)?);
+            return say(global, &fix::run(global, &target, &self.consent, &self.only, findings)?);
         }
         let strictness = if self.strict { Strictness::Warnings } else { Strictness::Problems };
         let report = DoctorReport {

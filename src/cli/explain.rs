@@ -31,7 +31,7 @@ struct Page {
 
 impl Explain {
     pub(super) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
-        let check = check::every().find(|check| check.id == self.id);
+        let check = check::every().find(|check| check.id.eq_ignore_ascii_case(&self.id));
         let check = check.ok_or_else(|| trouble::no_such_check(&self.id))?;
         let page = Page {
             schema: "novactl.explain/1",

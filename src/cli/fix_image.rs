@@ -88,6 +88,9 @@ impl FixImage {
         }
         let image = self.metadata.as_deref().map(described).transpose()?;
         let target = global.target()?;
+        if self.install_agent {
+            agent::refuse_foreign(&target)?;
+        }
         let target = Arc::new(if self.install_agent { target.with_agent_to_come() } else { target });
         let selection = self.selection(&target)?;
         let journal = change::begin(global, &target, &self.consent)?;
@@ -161,7 +164,7 @@ impl FixImage {
         let is_step = |name: &String| STEPS.iter().any(|step| step.name == *name);
         if let Some(name) = self.only.iter().chain(&self.skip).find(|name| !is_check(name) && !is_step(name))
         {
-            return Err(trouble::no_such_check(name));
+            return Err(trouble::no_such_step(name));
         }
         if let Some(step) = self.only.iter().find(|name| !is_check(name)).filter(|_| !self.generalize) {
             let hint = format!("novactl fix-image --generalize --only {step}");
@@ -230,19 +233,14 @@ impl FixImage {
             );
         }
         if !steps.is_empty() {
-            let option = target.option();
-            let command: Vec<&str> = ["novactl", "undo", "--forget"]
-                .into_iter()
-                .chain(option.iter().map(String::as_str))
-                .collect();
             findings.push(
                 Finding::warn(
                     "the originals, host keys and history among them, stay in this system's journal",
                 )
                 .because("undo needs them, and an image that is taken now carries them")
                 .about("journal")
-                .mend("when you are sure, forget the changes before the image is taken")
-                .by(&command)
+                .mend("when you are sure, delete them before the image is taken; the changes stay")
+                .by(&["novactl", "undo", "--forget"])
                 .of("generalize", Topic::Image),
             );
         }
@@ -256,7 +254,7 @@ impl FixImage {
         let mut made = Made { who, names: Vec::new() };
         let mut add = |name: &'static str, planned: anyhow::Result<Plan>| {
             let mut merged = mending.plan.clone();
-            let added = planned.and_then(|planned| merged.merge(planned));
+            let added = planned.and_then(|planned| merged.merge(planned, &target.root));
             match &added {
                 Ok(()) => {
                     mending.plan = merged;
@@ -353,12 +351,17 @@ fn described(path: &Path) -> anyhow::Result<Image> {
     } else {
         let full = std::path::absolute(path).with_context(|| format!("reading {}", path.display()))?;
         let name = full.to_string_lossy();
-        text = Root::live()?.text_opt(&name)?.with_context(|| format!("reading {name}: no such file"))?;
+        let read = Root::live()?.text_opt(&name);
+        let read = read.and_then(|text| text.with_context(|| format!("reading {name}: no such file")));
+        text = read.map_err(|e| no_properties(&e, Exit::CannotJudge))?;
     }
-    Image::parse(&text).map_err(|e| {
-        let hint = "openstack image show -f json IMAGE prints what is needed";
-        Trouble::new(format!("{e:#}"), hint, Exit::Usage).into()
-    })
+    Image::parse(&text).map_err(|e| no_properties(&e, Exit::Usage))
+}
+
+fn no_properties(error: &anyhow::Error, exit: Exit) -> anyhow::Error {
+    let hint =
+        "openstack image show -f json IMAGE prints what is needed; --metadata - reads the standard input";
+    Trouble::new(format!("{error:#}"), hint, exit).into()
 }
 
 /// The steps of `--generalize`.

@@ -81,6 +81,6 @@ fn with_fix(plan: &Plan, check: &Check, target: &Target) -> anyhow::Result<Plan>
         bail!("it has to be mended by hand");
     }
     let mut merged = plan.clone();
-    merged.merge(fix).context("run it once more for this one")?;
+    merged.merge(fix, &target.root).context("run it once more for this one")?;
     Ok(merged)
 }

@@ -18,7 +18,7 @@ use crate::net::backend::BACKENDS;
 use crate::net::host::{self, Giver, HostNetwork, HostNic};
 use crate::net::intent::Intent;
 use crate::net::live::Live;
-use crate::net::{from, links};
+use crate::net::{Mac, from, links};
 use crate::report::{Exit, Report};
 use crate::root::Root;
 use crate::target::Target;
@@ -118,16 +118,19 @@ impl ResetNetworkArgs {
     /// Returns what the NICs are to have, and the host name.
     fn wanted(&self, target: &Target) -> anyhow::Result<(HostNetwork, Option<String>)> {
         if !self.address.is_empty() {
-            return Ok((by_hand(target, &self.address, &self.gateway, &self.dns)?, None));
+            return Ok((self.by_hand(target, &self.address, &self.gateway, &self.dns)?, None));
         }
         match self.from.as_deref() {
-            Some("config-drive") => Ok((crate::net::drive::read(target)?, None)),
+            Some("config-drive") => {
+                let network = crate::net::drive::read(target).map_err(|error| no_source(&error))?;
+                Ok((network, None))
+            }
             Some(file) => {
                 let here = Root::live()?;
                 let path = std::path::absolute(Path::new(file))?;
                 let path = path.to_string_lossy();
-                let text = here.read(&path)?;
-                Ok((from::json(&text, file)?, None))
+                let network = here.read(&path).and_then(|text| from::json(&text, file));
+                Ok((network.map_err(|error| no_source(&error))?, None))
             }
             None => of_the_store(target).or_else(|error| self.typed(target, error)),
         }
@@ -139,8 +142,74 @@ impl ResetNetworkArgs {
         let Some(answers) = may_ask.then(|| questions::ask(target)).transpose()?.flatten() else {
             return Err(error);
         };
-        let network = by_hand(target, &[answers.address], &answers.gateway, &answers.dns)?;
+        let network = self.by_hand(target, &[answers.address], &answers.gateway, &answers.dns)?;
         Ok((network, None))
+    }
+
+    /// Returns the network that a person gives: addresses as `NIC=ADDRESS/LENGTH`, gateways for the NIC named first.
+    fn by_hand(
+        &self,
+        target: &Target,
+        addresses: &[String],
+        gateways: &[IpAddr],
+        dns: &[IpAddr],
+    ) -> anyhow::Result<HostNetwork> {
+        let addresses = addresses.iter().map(|text| written(text)).collect::<anyhow::Result<Vec<_>>>()?;
+        refuse_slips(&addresses, gateways)?;
+        let links = if target.is_live() {
+            links::live(&target.root)?
+        } else {
+            links::recorded(&target.root)?.unwrap_or_default()
+        };
+        let mut network = HostNetwork::default();
+        for (name, net) in addresses {
+            let known = network.nics.iter().position(|nic| nic.key == name);
+            let place = match known {
+                Some(place) => place,
+                None => {
+                    let mac = match links.as_slice() {
+                        [] if !target.is_live() => self.stand_in(target, name, network.nics.len())?,
+                        links => mac_of(name, links)?,
+                    };
+                    network.nics.push(HostNic { giver: Giver::Hand, ..from::by_hand(name, mac) });
+                    network.nics.len() - 1
+                }
+            };
+            match net {
+                IpNet::V4(net) => network.nics[place].addresses4.push(net),
+                IpNet::V6(net) => network.nics[place].addresses6.push(net),
+            }
+        }
+        if let Some(first) = network.nics.first_mut() {
+            for gateway in gateways {
+                match gateway {
+                    IpAddr::V4(via) => first.gateway4 = Some(*via),
+                    IpAddr::V6(via) => first.gateway6 = Some(*via),
+                }
+            }
+            first.dns.extend_from_slice(dns);
+        }
+        Ok(network)
+    }
+
+    /// Stands in for the MAC of a NIC of which a disk says nothing, where its files need the name alone.
+    fn stand_in(&self, target: &Target, name: &str, number: usize) -> anyhow::Result<Mac> {
+        let is_name = name.len() < 16 && !name.is_empty() && !name.contains(['/', ' ', ':']);
+        if !is_name {
+            let text = format!("{name:?} is no name of an interface");
+            return Err(Trouble::new(text, "for example --address eth0=203.0.113.7/24", Exit::Usage).into());
+        }
+        let asked = ResetNetwork { backend: self.backend.clone(), ..ResetNetwork::default() };
+        let backend = asked.backend(target)?;
+        if !backend.goes_by_name(&target.root, name)? {
+            let hint = "name the NICs with their MACs: --from FILE or --xenstore DUMP";
+            let text = format!(
+                "{} finds its NICs by their MACs, and the files of this system do not say which NICs it has",
+                backend.name()
+            );
+            return Err(Trouble::new(text, hint, Exit::CannotJudge).into());
+        }
+        Ok(Mac::stand_in(u8::try_from(number).unwrap_or(u8::MAX)))
     }
 
     /// Returns after how many seconds the change takes itself back: as asked, else when this session would be lost.
@@ -169,52 +238,14 @@ impl ResetNetworkArgs {
     }
 }
 
-/// Returns the network that a person gives: addresses as `NIC=ADDRESS/LENGTH`, gateways for the NIC named first.
-fn by_hand(
-    target: &Target,
-    addresses: &[String],
-    gateways: &[IpAddr],
-    dns: &[IpAddr],
-) -> anyhow::Result<HostNetwork> {
-    let addresses = addresses.iter().map(|text| written(text)).collect::<anyhow::Result<Vec<_>>>()?;
-    refuse_slips(&addresses, gateways)?;
-    let links = if target.is_live() {
-        links::live(&target.root)?
-    } else {
-        links::recorded(&target.root)?.unwrap_or_default()
-    };
-    if links.is_empty() {
-        let hint = "name the NICs with their MACs: --from FILE or --xenstore DUMP";
-        let text = "the files of this system do not say which NICs it has, so none can be named by hand";
-        return Err(Trouble::new(text, hint, Exit::CannotJudge).into());
-    }
-    let mut network = HostNetwork::default();
-    for (name, net) in addresses {
-        let mac = links.iter().find(|link| link.name == name).and_then(links::Link::host_mac);
-        let Some(mac) = mac else {
-            let names: Vec<_> = links.iter().filter(|l| l.kind.is_nic()).map(|l| l.name.as_str()).collect();
-            let hint = format!("the NICs are {}; novactl scan-ifaces shows all", names.join(", "));
-            return Err(Trouble::new(format!("no interface is called {name:?}"), hint, Exit::Usage).into());
-        };
-        let place = network.nics.iter().position(|nic| nic.mac == Some(mac)).unwrap_or_else(|| {
-            network.nics.push(HostNic { giver: Giver::Hand, ..from::by_hand(name, mac) });
-            network.nics.len() - 1
-        });
-        match net {
-            IpNet::V4(net) => network.nics[place].addresses4.push(net),
-            IpNet::V6(net) => network.nics[place].addresses6.push(net),
-        }
-    }
-    if let Some(first) = network.nics.first_mut() {
-        for gateway in gateways {
-            match gateway {
-                IpAddr::V4(via) => first.gateway4 = Some(*via),
-                IpAddr::V6(via) => first.gateway6 = Some(*via),
-            }
-        }
-        first.dns.extend_from_slice(dns);
-    }
-    Ok(network)
+/// Returns the MAC of a NIC by its name.
+fn mac_of(name: &str, links: &[links::Link]) -> anyhow::Result<Mac> {
+    let mac = links.iter().find(|link| link.name == name).and_then(links::Link::host_mac);
+    mac.ok_or_else(|| {
+        let names: Vec<_> = links.iter().filter(|l| l.kind.is_nic()).map(|l| l.name.as_str()).collect();
+        let hint = format!("the NICs are {}; novactl scan-ifaces shows all", names.join(", "));
+        Trouble::new(format!("no interface is called {name:?}"), hint, Exit::Usage).into()
+    })
 }
 
 /// Parses an address as it is written on the command line: the mistake is said before anything is looked at.
@@ -279,6 +310,13 @@ fn of_the_store(target: &Target) -> anyhow::Result<(HostNetwork, Option<String>)
     Ok((network, hostname))
 }
 
+/// A file that holds no network.
+fn no_source(error: &anyhow::Error) -> anyhow::Error {
+    let hint = "--from takes the word config-drive, or a JSON file: network_data.json of a config drive, or the records \
+                of vm-data/networking";
+    Trouble::new(format!("{error:#}"), hint, Exit::CannotJudge).into()
+}
+
 fn no_data(error: &xenstore::Error) -> anyhow::Error {
     let hint = "name another source: --from config-drive, --from FILE, --xenstore DUMP, \
                 or by hand --address NIC=ADDRESS/LENGTH --gateway ADDRESS --dns ADDRESS";
@@ -302,7 +340,11 @@ fn refuse_rackconnect(target: &Target) -> anyhow::Result<()> {
 fn shown(intent: &Intent) -> anyhow::Result<serde_json::Value> {
     let mut interfaces = serde_json::Map::new();
     for nic in &intent.nics {
-        interfaces.insert(nic.name.clone(), serde_json::to_value(nic)?);
+        let mut value = serde_json::to_value(nic)?;
+        if let Some(fields) = value.as_object_mut().filter(|_| nic.mac.is_stand_in()) {
+            fields.insert("mac".to_owned(), serde_json::Value::Null);
+        }
+        interfaces.insert(nic.name.clone(), value);
     }
     Ok(interfaces.into())
 }

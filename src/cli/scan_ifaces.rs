@@ -72,6 +72,9 @@ struct InterfaceReport {
     addresses: Vec<IpNet>,
     ipv6: Ipv6,
     host: Option<Record>,
+    /// The label that its name lets assume, where the files say nothing that tells.
+    #[serde(skip)]
+    assumed: Option<String>,
     public: bool,
     verdict: Option<Verdict>,
     crashes: Vec<&'static str>,
@@ -138,10 +141,14 @@ impl InterfaceReport {
             addresses: link.addresses.clone(),
             ipv6: interface.ipv6.clone(),
             host: survey.record(interface).map(Record::of),
+            assumed: survey.assumed(interface).and_then(|nic| nic.label.clone()),
             public: interface.is_public,
             verdict: interface.verdict,
             crashes: hazards::crashed_by(interface, survey),
-            note: hazards::misled_by(interface).or_else(|| fault_of_record(interface, survey)).or(made_by),
+            note: hazards::misled_by(interface)
+                .or_else(|| fault_of_record(interface, survey))
+                .or_else(|| assumed_record(survey.assumed(interface)?))
+                .or(made_by),
         }
     }
 
@@ -163,7 +170,8 @@ impl InterfaceReport {
 
     fn row(&self) -> Row {
         let mac = self.mac.map(|mac| mac.to_string()).unwrap_or_default();
-        let label = self.host.as_ref().and_then(|host| host.label.clone()).unwrap_or_default();
+        let assumed = self.assumed.as_ref().map(|label| format!("{label}?"));
+        let label = self.host.as_ref().and_then(|host| host.label.clone()).or(assumed).unwrap_or_default();
         let label: String = if label.chars().count() > LABEL_MAX {
             label.chars().take(LABEL_MAX - 2).chain("..".chars()).collect()
         } else {
@@ -203,6 +211,12 @@ impl InterfaceReport {
             below,
         }
     }
+}
+
+/// Says which record is taken for the one of a NIC of which a disk says neither the MAC nor an address of the host's.
+fn assumed_record(record: &HostNic) -> Option<String> {
+    let label = record.label.as_deref()?;
+    Some(format!("taken for {label} ({}) by its name: its addresses are not those of the host", record.key))
 }
 
 /// Says what is wrong with the host's record of a NIC, when something of it is left out.

@@ -62,6 +62,12 @@ impl SetPasswordArgs {
             return Err(Trouble::new("a password is never part of a document", hint, Exit::Usage).into());
         }
         let target = global.target()?;
+        // before a password is typed for nobody
+        password::expect_user(&target, &self.user).map_err(|e| {
+            let hint =
+                "nothing was changed: novactl set-password USER names another, without USER it is root";
+            Trouble::new(format!("{e:#}"), hint, Exit::CannotJudge)
+        })?;
         let journal = change::begin(global, &target, &self.consent)?;
         secret::forbid_core_dumps().context("keeping the password out of core dumps")?;
         let unlock = if self.unlock { Unlock::Mend } else { Unlock::Keep };

@@ -4,8 +4,10 @@ use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::Global;
 use crate::check;
 use crate::disk::Refused;
+use crate::plan::journal::Busy;
 use crate::report::failure::Failure;
 use crate::report::{Exit, Format};
 use crate::ui::{self, Color, Interrupted, Ui};
@@ -36,17 +38,19 @@ impl fmt::Display for Trouble {
 impl std::error::Error for Trouble {}
 
 /// Says why a command has no result, in the form that was asked for, and returns the exit code.
-pub fn tell(error: &anyhow::Error, format: Format) -> ExitCode {
+pub fn tell(error: &anyhow::Error, global: &Global) -> ExitCode {
     tracing::debug!("{error:?}");
-    if format == Format::Nagios {
+    if global.format == Format::Nagios {
         return ui::unknown(error);
     }
     let trouble = error.downcast_ref::<Trouble>();
-    let hint = trouble.map(|trouble| trouble.hint.as_str());
+    // a hint is about the system that was named
+    let hint = trouble.map(|trouble| check::in_words(&global.options(), &trouble.hint));
+    let hint = hint.as_deref();
     let interrupted = error.is::<Interrupted>().then_some(Exit::Interrupted);
     let exit = interrupted.unwrap_or(trouble.map_or(Exit::CannotJudge, |trouble| trouble.exit));
     ui::error(error, hint);
-    if format == Format::Json {
+    if global.format == Format::Json {
         document(&Failure::new(format!("{error:#}"), hint, exit));
     }
     exit.into()
@@ -84,8 +88,13 @@ fn document(failure: &Failure) {
 
 /// A store that was named and is none.
 pub(super) fn no_such_store(error: &xenstore::Error) -> anyhow::Error {
-    let hint = "--xenstore (or XENSTORED_PATH) takes a device, a socket of xenstored or a JSON dump; without it a \
-                running guest's is found by itself";
+    let hint = match error {
+        xenstore::Error::Denied(_) => "run it as root, or as a user who may read it",
+        _ => {
+            "--xenstore (or XENSTORED_PATH) takes a device, a socket of xenstored or a JSON dump; without it a running \
+             guest's is found by itself"
+        }
+    };
     Trouble::new(error.to_string(), hint, Exit::CannotJudge).into()
 }
 
@@ -103,6 +112,15 @@ pub(super) fn no_such_check(id: &str) -> anyhow::Error {
         format!("did you mean {}? novactl doctor --list shows all", near.join(", "))
     };
     Trouble { text: format!("no check is called {id:?}"), hint, exit: Exit::Usage }.into()
+}
+
+/// A name that is neither a check nor a step of `fix-image`.
+pub(super) fn no_such_step(name: &str) -> anyhow::Error {
+    let near = check::near(name);
+    let near = near.first().map_or(String::new(), |near| format!("did you mean {near}? "));
+    let hint =
+        format!("{near}novactl fix-image --list-steps shows the steps, novactl doctor --list the checks");
+    Trouble::new(format!("no check and no step is called {name:?}"), hint, Exit::Usage).into()
 }
 
 /// A format that cannot hold what a command reports.
@@ -140,7 +158,9 @@ pub(super) fn no_consent(verb: &str) -> anyhow::Error {
 /// The journal cannot be opened, so nothing may be changed.
 pub(super) fn no_journal(error: anyhow::Error) -> anyhow::Error {
     let root = rustix::process::geteuid().is_root();
-    let hint = if root {
+    let hint = if error.is::<Busy>() {
+        "nothing was changed: wait until it has ended, then run the command again"
+    } else if root {
         "every change is journaled first: make /var/lib/novactl writable"
     } else {
         "run it as root"

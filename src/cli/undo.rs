@@ -26,8 +26,8 @@ Examples:
   novactl undo 20261121T231500Z-reset-network
   novactl undo --keep               keep a change that would revert by itself
   novactl undo --forget --disk web01.vhd
-                                    before it becomes an image: the journal
-                                    holds what was taken out of it
+                                    before it becomes an image: its changes
+                                    stay, the originals are deleted
   novactl undo --root /mnt/rescue   on a mounted disk
   novactl undo --disk /dev/xvdb     on a disk that is not mounted
 
@@ -49,7 +49,8 @@ pub struct Undo {
     /// Also when a file was edited since; the edit stays in the journal
     #[arg(long)]
     force: bool,
-    /// Remove the change and its originals from the journal [default: all]
+    /// Delete the originals that the journal keeps, of all changes or of ID: what was
+    /// changed stays, and cannot be taken back any more
     #[arg(long, conflicts_with_all = ["list", "keep", "force", "dry_run"])]
     forget: bool,
     /// Wait SECONDS, then take ID back unless it was kept: the process behind --revert-after
@@ -116,17 +117,26 @@ impl Undo {
         }
         if !self.consent.yes {
             let count = ids.len();
-            match ui::confirm(&format!("Forget {count} of the changes? Nothing takes them back any more."))? {
+            let changes = if count == 1 { "1 change".to_owned() } else { format!("{count} changes") };
+            let question = format!(
+                "{changes} can no longer be taken back then; what was changed stays. Delete the originals?"
+            );
+            match ui::confirm(&question)? {
                 Answer::Yes => {}
                 Answer::No => {
                     let hint = "novactl undo --list shows them";
-                    return Err(Trouble::new("nothing was forgotten", hint, Exit::Declined).into());
+                    let text = "the originals are kept: undo can still take the changes back";
+                    return Err(Trouble::new(text, hint, Exit::Declined).into());
                 }
                 Answer::NobodyThere => return Err(trouble::no_consent("undo --forget")),
             }
         }
         change::open_for_writing(target, &journal)?;
-        ids.iter().try_for_each(|id| journal.forget(id))
+        for id in &ids {
+            journal.forget(id)?;
+            ui::progress(global.volume(), &format!("{id}: what it changed stays, the originals are deleted"));
+        }
+        Ok(())
     }
 
     /// Opens the journal. From one with a record that cannot be read nothing is taken back first.
@@ -195,7 +205,7 @@ fn expect_finished(record: &Record) -> anyhow::Result<()> {
         }
         (None, State::Done | State::Undone) => return Ok(()),
     };
-    Err(Trouble::new(format!("{id} {text}: nothing was forgotten"), hint, Exit::CannotJudge).into())
+    Err(Trouble::new(format!("{id} {text}: nothing was deleted"), hint, Exit::CannotJudge).into())
 }
 
 /// Keeps the newest change that would take itself back.
@@ -232,7 +242,7 @@ pub(super) fn take_back(
     if let (Some(journal), Exit::Ok) = (journal, report.exit()) {
         change::open_for_writing(target, journal)?;
         plan::remove_made_dirs(&target.root, &record)?;
-        journal.save(&Record { state: State::Undone, revert_at: None, ..record })?;
+        journal.close(record)?;
     }
     Ok(report)
 }

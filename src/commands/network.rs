@@ -9,7 +9,7 @@ use crate::check::{Finding, Topic};
 use crate::facts::os::Family;
 use crate::net::Mac;
 use crate::net::backend::{self, BACKENDS, Backend, Claim};
-use crate::net::host::{Effect, HostNetwork, HostNic};
+use crate::net::host::{Effect, Giver, HostNetwork, HostNic};
 use crate::net::intent::{Intent, Nic};
 use crate::net::links::{self, Kind, Link};
 use crate::net::live::{Kernel, Live};
@@ -20,7 +20,7 @@ use crate::target::Target;
 pub use verify::{Reached, verify};
 
 /// What is to be configured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ResetNetwork {
     /// What the host, or a person, assigns.
     pub network: HostNetwork,
@@ -126,6 +126,11 @@ impl ResetNetwork {
     /// A disk does not say which names its NICs will have: eth0 is the public one, as the provider plugs them; on
     /// FreeBSD they are named by their driver, xn (xn(4)).
     fn assumed_nics(&self, target: &Target, findings: &mut Vec<Finding>) -> Vec<Nic> {
+        // a person has named them
+        if self.network.nics.iter().any(|record| record.giver == Giver::Hand) {
+            let named = |record: &HostNic| Some(Nic { name: record.key.clone(), mac: record.mac? });
+            return self.network.nics.iter().filter_map(named).collect();
+        }
         // the order is all there is to go by, and it is wrong when a place in it is not known
         let unplaced =
             self.network.nics.iter().find(|nic| nic.mac.is_none() || (nic.is_lost() && nic.label.is_none()));
@@ -140,13 +145,7 @@ impl ResetNetwork {
             );
             return Vec::new();
         }
-        let mut records: Vec<_> = self.network.nics.iter().filter(|record| record.mac.is_some()).collect();
-        let rank = |record: &HostNic| match record.label.as_deref().map(str::to_lowercase).as_deref() {
-            Some("public") => 0,
-            Some("private") => 1,
-            _ => 2,
-        };
-        records.sort_by_key(|record| rank(record));
+        let records = self.network.in_order();
         let driver = if target.os().family == Family::FreeBsd { "xn" } else { "eth" };
         let nics: Vec<_> = records
             .iter()

@@ -91,6 +91,16 @@ impl SetPassword {
     }
 }
 
+/// Refuses a user that is not one of this system's files.
+///
+/// # Errors
+/// There is none of this name, or etc/passwd cannot be read.
+pub fn expect_user(target: &Target, user: &str) -> Result<()> {
+    let root = &target.root;
+    let passwd = Table::read(root, PASSWD)?.context("reading etc/passwd: no such file")?;
+    if passwd.user(user).is_some() { Ok(()) } else { Err(stranger(root, &passwd, user)?) }
+}
+
 /// Returns a new password of 20 characters, none of which is taken for another.
 ///
 /// # Errors
@@ -145,6 +155,13 @@ fn stranger(root: &Root, passwd: &Table, user: &str) -> Result<anyhow::Error> {
         ));
     }
     let can_login = |user: &User<'_>| account::refusal(root, user.shell()).is_none();
+    let names = passwd.users().map(|user| String::from_utf8_lossy(user.row.name()).into_owned());
+    let likeness =
+        |name: &str| strsim::normalized_damerau_levenshtein(&user.to_lowercase(), &name.to_lowercase());
+    let near = names.map(|name| (likeness(&name), name)).filter(|(likeness, _)| *likeness > 0.5);
+    if let Some((_, near)) = near.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        return Ok(anyhow!("there is no user {user:?} in etc/passwd: did you mean {near}?"));
+    }
     let names = passwd.users().filter(can_login).take(8);
     let names: Vec<String> =
         names.map(|user| String::from_utf8_lossy(user.row.name()).into_owned()).collect();

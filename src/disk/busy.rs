@@ -156,7 +156,7 @@ fn looped(here: &Root, asked: &Asked<'_>, devices: &Devices) -> Option<String> {
 }
 
 /// QEMU locks the images and devices that its guests use (block/file-posix.c).
-fn locked(here: &Root, stat: &Stat) -> Option<String> {
+pub(super) fn locked(here: &Root, stat: &Stat) -> Option<String> {
     let text = here.text_opt("proc/locks").ok().flatten()?;
     let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
     let file = format!("{major:02x}:{minor:02x}:{}", stat.st_ino);

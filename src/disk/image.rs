@@ -18,8 +18,8 @@ use serde_json::Value;
 
 use super::busy::{self, Asked};
 use super::bytes::{Bytes, be32, be64, le64};
-use super::refused;
 use super::vhd::{self, Vhd};
+use super::{leftover, refused};
 use crate::exec::Cmd;
 use crate::root::Root;
 
@@ -45,6 +45,17 @@ pub enum Format {
 }
 
 impl Format {
+    /// Returns the word of the image API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Device | Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+            Self::Vhd => "vhd",
+            Self::Vhdx => "vhdx",
+            Self::Vmdk => "vmdk",
+        }
+    }
+
     /// Returns qemu-img's name of a format that has to be converted.
     fn driver(self) -> Option<&'static str> {
         match self {
@@ -174,6 +185,9 @@ impl Image {
 
     fn converted(self, driver: &str, say: &dyn Fn(&str)) -> Result<Self> {
         let source = self.path.to_str().context("the path of the image is not UTF-8")?;
+        for left in leftover::of(&self.path)? {
+            say(&left.words());
+        }
         let size = qemu_img(&["info", "--output=json", "-f", driver, source])?;
         let size = size["virtual-size"].as_u64().context("reading the image: qemu-img names no size")?;
         let measured = qemu_img(&["measure", "--output=json", "-O", "raw", "-f", driver, source])?;
@@ -203,10 +217,13 @@ impl Image {
         copy.sync_all().context("writing the copy")?;
         let source = copy_path(copy);
         let source = source.to_str().context("naming the copy")?;
+        for left in leftover::of(&self.path)? {
+            left.remove()?;
+        }
         let measured = qemu_img(&["measure", "--output=json", "-O", "raw", "-f", "raw", source])?;
         need_room(dir, measured["required"].as_u64().unwrap_or(0), "the changed image")?;
         let info = qemu_img(&["info", "--output=json", "-f", driver, old])?;
-        let new = tempfile::Builder::new().prefix(".novactl-").tempfile_in(dir);
+        let new = tempfile::Builder::new().prefix(&leftover::prefix(&self.path)).tempfile_in(dir);
         let new = new.with_context(|| format!("making a new image in {}", dir.display()))?;
         let path = new.path().to_str().context("naming the new image")?;
         let options = options(self.format, &info);
@@ -219,6 +236,7 @@ impl Image {
         let stat = rustix::fs::stat(&self.path).context("looking at the image")?;
         let file = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
         let file = File::from(file);
+        leftover::hold(&file)?;
         if self.format == Format::Vhd {
             let original = rustix::fs::open(&self.path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
             vhd::keep_creator(&File::from(original), &file).context("writing the VHD's footer")?;

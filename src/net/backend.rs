@@ -73,6 +73,14 @@ pub trait Backend: Sync {
     /// A file cannot be read.
     fn configured(&self, root: &Root, nic: &Nic) -> Result<Option<NicIntent>>;
 
+    /// Whether what it writes for a NIC names it, and says nothing of its MAC.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    fn goes_by_name(&self, _root: &Root, _nic: &str) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Returns the directories whose files the validator reads together.
     fn reads(&self) -> &'static [&'static str] {
         &[]

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::Value;
@@ -22,6 +22,7 @@ pub const NETWORK_DATA: &str = "openstack/latest/network_data.json";
 /// # Errors
 /// It is none of these; what it has instead.
 pub fn json(text: &[u8], name: &str) -> Result<HostNetwork> {
+    ensure!(!text.trim_ascii().is_empty(), "reading {name}: it is empty");
     let document: Value = serde_json::from_slice(text).with_context(|| format!("reading {name}"))?;
     if document.get("networks").is_some() && document.get("links").is_some() {
         return network_data(&document).with_context(|| format!("reading {name}"));

@@ -104,6 +104,20 @@ pub enum Effect {
     LeftOut,
 }
 
+impl HostNetwork {
+    /// Returns the records with a MAC in the order in which the provider plugs the NICs: the public one is the first.
+    pub fn in_order(&self) -> Vec<&HostNic> {
+        let mut records: Vec<_> = self.nics.iter().filter(|record| record.mac.is_some()).collect();
+        let rank = |record: &HostNic| match record.label.as_deref().map(str::to_lowercase).as_deref() {
+            Some("public") => 0,
+            Some("private") => 1,
+            _ => 2,
+        };
+        records.sort_by_key(|record| rank(record));
+        records
+    }
+}
+
 impl HostNic {
     /// Whether the host calls this network public.
     pub fn is_public(&self) -> bool {

@@ -170,6 +170,20 @@ impl Survey {
         self.host.as_ref().ok()?.nics.get(interface.record?)
     }
 
+    /// Returns the record that is taken for the one of a NIC because of its name alone, as a network reset of this disk
+    /// takes it: its files tell neither the MAC nor an address of the host's.
+    pub fn assumed(&self, interface: &Interface) -> Option<&HostNic> {
+        let is_open = self.origin == Origin::Configuration && interface.link.kind.is_nic();
+        if !is_open || interface.record.is_some() || interface.link.mac.is_some() {
+            return None;
+        }
+        let host = self.host.as_ref().ok()?;
+        let number = interface.link.name.strip_prefix("eth")?.parse::<usize>().ok()?;
+        let record = *host.in_order().get(number)?;
+        let is_taken = self.interfaces.iter().any(|other| self.record(other) == Some(record));
+        (!is_taken).then_some(record)
+    }
+
     /// Returns the host's records that no NIC has.
     pub fn missing(&self) -> Vec<&HostNic> {
         let (Ok(host), Source::Store) = (&self.host, self.source) else { return Vec::new() };

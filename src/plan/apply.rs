@@ -231,7 +231,7 @@ impl Applied<'_> {
 /// The journal cannot be read, or one of them could not be put back whole.
 pub fn recover(target: &Target, journal: &Journal<'_>) -> Result<Vec<String>> {
     let mut recovered = Vec::new();
-    for mut record in journal::list(&target.root)?.into_iter().rev() {
+    for record in journal::list(&target.root)?.into_iter().rev() {
         if record.state != State::Open {
             continue;
         }
@@ -239,9 +239,8 @@ pub fn recover(target: &Target, journal: &Journal<'_>) -> Result<Vec<String>> {
         if !left.is_empty() {
             bail!("taking back the interrupted change {}: {}", record.id, left.join("; "));
         }
-        record.state = State::Undone;
-        journal.save(&record)?;
-        recovered.push(record.id);
+        recovered.push(record.id.clone());
+        journal.close(record)?;
     }
     Ok(recovered)
 }
@@ -295,12 +294,11 @@ pub fn remove_made_dirs(root: &Root, record: &Record) -> Result<()> {
 }
 
 /// Closes the entry of a change that was put back, and says how that went.
-fn closed(journal: &Journal<'_>, mut record: Record, left: Vec<String>, cause: anyhow::Error) -> ApplyError {
+fn closed(journal: &Journal<'_>, record: Record, left: Vec<String>, cause: anyhow::Error) -> ApplyError {
     if !left.is_empty() {
         return ApplyError::Stuck { cause, left };
     }
-    record.state = State::Undone;
-    match journal.save(&record) {
+    match journal.close(record) {
         Ok(()) => ApplyError::RolledBack(cause),
         Err(e) => ApplyError::Stuck { cause, left: vec![format!("{e:#}; the files are as they were")] },
     }

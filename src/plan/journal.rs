@@ -110,6 +110,18 @@ pub enum NodeRecord {
     },
 }
 
+/// Another program changes the target just now.
+#[derive(Debug)]
+pub struct Busy;
+
+impl std::fmt::Display for Busy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("another novactl changes this system just now")
+    }
+}
+
+impl std::error::Error for Busy {}
+
 /// What to do while another change is being made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
@@ -167,9 +179,7 @@ impl<'r> Journal<'r> {
                 self.lock.get_or_init(|| lock);
                 Ok(())
             }
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                bail!("another novactl changes this system just now: wait until it has ended, then try again")
-            }
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(Busy.into()),
             Err(e) => Err(e).with_context(|| format!("locking {LOCK}")),
         }
     }
@@ -215,6 +225,18 @@ impl<'r> Journal<'r> {
         let body = serde_json::to_vec_pretty(record).context("writing the journal record")?;
         self.root.put(&format!("{DIR}/{}/record.json", record.id), &private(&body))?;
         Ok(())
+    }
+
+    /// Notes that a change was taken back. The originals stand in their places again: the copies go.
+    ///
+    /// # Errors
+    /// The entry cannot be written.
+    pub fn close(&self, record: Record) -> Result<()> {
+        let files = record.files.len();
+        let record = Record { state: State::Undone, revert_at: None, ..record };
+        self.save(&record)?;
+        (0..files)
+            .try_for_each(|number| self.root.put(&original(&record.id, number), &Node::Absent).map(drop))
     }
 
     /// Drops the oldest finished entries beyond those that are kept.

@@ -350,13 +350,47 @@ fn two_changes_of_one_path_contradict_each_other() {
     let guest = Guest::new();
     let mut first = plan();
     let second = Plan { files: vec![FileChange::write("etc/old", "other\n")], ..plan_of_nothing() };
-    assert!(first.merge(second.clone()).unwrap_err().to_string().contains("etc/old"));
-    assert!(first.merge(plan()).is_ok());
+    let root = &guest.target.root;
+    assert!(first.merge(second.clone(), root).unwrap_err().to_string().contains("etc/old"));
+    assert!(first.merge(plan(), root).is_ok());
     let twice = Plan {
         files: vec![FileChange::write("etc/old", "a"), FileChange::write("etc/link", "b")],
         ..plan_of_nothing()
     };
     assert!(twice.prepare(&guest.target.root).unwrap_err().to_string().contains("changed twice"));
+}
+
+#[test]
+fn two_changes_of_different_lines_of_a_text_are_one() {
+    let guest = Guest::new();
+    let root = &guest.target.root;
+    let stands = "hostname=a\nnova_agent_enable=NO\nsshd_enable=YES\n";
+    std::fs::write(guest.dir.path().join("etc/rc.conf"), stands).unwrap();
+    let of = |body: &str| Plan { files: vec![FileChange::write("etc/rc.conf", body)], ..plan_of_nothing() };
+    for (mine, others, both) in [
+        // side by side
+        (
+            "hostname=b\nnova_agent_enable=NO\nsshd_enable=YES\n",
+            "hostname=a\nnova_agent_enable=YES\nsshd_enable=YES\n",
+            Some("hostname=b\nnova_agent_enable=YES\nsshd_enable=YES\n"),
+        ),
+        (
+            "nova_agent_enable=NO\nsshd_enable=YES\n",
+            "hostname=a\nnova_agent_enable=NO\nsshd_enable=YES\nx=1\n",
+            Some("nova_agent_enable=NO\nsshd_enable=YES\nx=1\n"),
+        ),
+        (
+            "hostname=b\nnova_agent_enable=NO\nsshd_enable=YES\n",
+            "hostname=c\nnova_agent_enable=NO\nsshd_enable=YES\n",
+            None,
+        ),
+    ] {
+        let mut plan = of(mine);
+        let merged = plan.merge(of(others), root);
+        let FileChange::Write { body, .. } = &plan.files[0] else { panic!("{plan:?}") };
+        let text = merged.is_ok().then(|| String::from_utf8_lossy(body).into_owned());
+        assert_eq!(text.as_deref(), both, "{mine} and {others}");
+    }
 }
 
 #[test]

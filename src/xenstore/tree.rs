@@ -36,6 +36,9 @@ impl Tree {
                 "reading the XenStore dump {name}: more than {DUMP_MAX} bytes are not read"
             )));
         }
+        if dump.trim_ascii().is_empty() {
+            return Err(fault("it is empty".to_owned()));
+        }
         // The parser refuses more than 128 levels, so what walks the tree may recurse.
         let json: Value = serde_json::from_slice(dump).map_err(|e| fault(format!("not JSON: {e}")))?;
         let Value::Object(_) = json else {
@@ -233,6 +236,7 @@ mod tests {
                 r#""vm-data/hostname": "vm-data/hostname" is no name of a node"#,
             ),
             (r#"{"a": {"": "x"}}"#, r#""a/": "" is no name of a node"#),
+            ("\n", "it is empty"),
             ("{", "not JSON: EOF while parsing an object at line 1 column 1"),
         ] {
             let error = Tree::parse("d.json", dump.as_bytes()).unwrap_err();

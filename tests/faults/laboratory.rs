@@ -16,6 +16,7 @@ use novactl::xenstore::Source;
 
 use super::manifest::Guest;
 use super::table::Row;
+use super::{commands, program};
 
 /// What came of a row on a guest.
 #[derive(Debug, Default, Clone)]
@@ -26,6 +27,8 @@ pub(crate) struct Outcome {
     pub(crate) false_alarms: Vec<String>,
     /// Whether there is a fix for it; then what it came to, and what is wrong with it.
     pub(crate) repair: Option<Result<(), String>>,
+    /// Commands in what is said that act on another system.
+    pub(crate) astray: Vec<String>,
 }
 
 /// Where the journal of changes is kept, with the directories above it.
@@ -70,7 +73,7 @@ impl Bench {
     }
 
     fn novactl(&self, args: &[&str]) -> Result<(), String> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_novactl"));
+        let mut command = Command::new(&*program::SMALL);
         command.env_remove("XENSTORED_PATH").args(args).arg("--root").arg(self.root()).stdin(Stdio::null());
         if self.has_store {
             command.arg("--xenstore").arg(self.store());
@@ -120,7 +123,9 @@ pub(crate) fn outcome(row: &Row, guest: &Guest, healthy: &[Finding]) -> Result<O
     let is_found = if row.is_recorded { found.iter().any(|f| named(&f)) } else { new.iter().any(named) };
     let alarm = |f: &&&Finding| is_fault(f) && !named(f) && !row.allows(f.id);
     let false_alarms = new.iter().filter(alarm).map(|f| told(f)).collect();
-    let mut outcome = Outcome { found: is_found, false_alarms, repair: None };
+    let report = serde_json::json!({ "findings": &found });
+    let astray = commands::astray(&report, &bench.root().to_string_lossy());
+    let mut outcome = Outcome { found: is_found, false_alarms, repair: None, astray };
     let Some(id) = row.id() else { return Ok(outcome) };
     let check = check::every().find(|check| check.id == id).with_context(|| format!("no check {id}"))?;
     if check.fix.is_some() && is_found && !row.by_hand {

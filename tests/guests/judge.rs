@@ -9,7 +9,7 @@ use novactl::xenstore::Source;
 use serde_json::Value;
 
 use super::manifest::Guest;
-use super::snapshot;
+use super::{commands, snapshot};
 
 /// A fact that differs: which guest, what was wanted, what was got.
 pub(crate) type Difference = [String; 3];
@@ -52,6 +52,9 @@ pub(crate) fn differences(guest: &Guest, root: &Path) -> Result<Vec<Difference>>
         if !findings.iter().any(|finding| says(finding, &want)) {
             differs(&want, other(findings, &want));
         }
+    }
+    for command in commands::astray(&report, &root.to_string_lossy()) {
+        differs("each command acts on this tree", command);
     }
     let fails = guest.expect.iter().any(|want| want.contains("=fail"));
     let exit = output.status.code();

@@ -7,11 +7,11 @@ use anyhow::{Context, Result, bail};
 
 use super::{install, libraries, python, timing, unit, version};
 use crate::agent;
-use crate::check::{Finding, Status, interfaces, mend};
+use crate::check::{Check, Finding, Status, Topic, all, interfaces, mend};
 use crate::commands::boot;
 use crate::exec::Cmd;
 use crate::facts::agents::process::kind_of;
-use crate::facts::agents::{Agent, Kind};
+use crate::facts::agents::{Agent, Kind, NOVACTL_PROGRAM};
 use crate::facts::init::Service;
 use crate::facts::tools::Machine;
 use crate::plan::{self, FileChange, LiveStep, Plan};
@@ -25,6 +25,17 @@ pub(in crate::check) fn replace(target: &Target) -> Result<Plan> {
     runs_there(target)?;
     let plan = agent::install::plan(target, agent::install::own_program()?)?;
     Ok(Plan { verb: "fix", ..plan })
+}
+
+/// Whether mending what was found puts novactl's agent in the place of what is there.
+pub(crate) fn replaces_the_agent(target: &Target, findings: &[Finding]) -> bool {
+    let is_mended = |check: &&Check| {
+        let is_of_it = |f: &&Finding| f.id == check.id && f.status >= Status::Warn;
+        findings.iter().filter(is_of_it).any(|f| f.remedy.as_ref().is_some_and(|remedy| remedy.fixable))
+    };
+    let of_the_agent = all().filter(|check| matches!(check.topic, Topic::Agent | Topic::Interfaces));
+    let mut plans = of_the_agent.filter(is_mended).filter_map(|check| check.fix?(target).ok());
+    plans.any(|plan| plan.files.iter().any(|file| file.path() == NOVACTL_PROGRAM))
 }
 
 /// A program of another processor would be one more agent that does not start.

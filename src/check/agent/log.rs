@@ -156,7 +156,7 @@ fn wrong_provider(log: &Log, run: &Run<'_>) -> Option<Finding> {
         .because("vm-data/provider_data/provider was absent or not Rackspace, or XenStore could not be reached: 2.x then exits");
     Some(mended(
         of_line(finding, log, line),
-        "look on the running server whether XenStore answers and names the provider: novactl doctor --topic xen",
+        "on the running server, see whether XenStore answers and names the provider: novactl doctor --topic xen",
         Vec::new(),
     ))
 }

@@ -101,6 +101,13 @@ impl Hands {
                 "put novactl in place as the agent; or the distribution's package, where it has one (apt-get install \
                  python3-nova-agent)"
             }
+            // novactl is a Linux program
+            Base::FreeBsd => {
+                return (
+                    "install nova-agent 1.39.1 with its own installer.sh, on the server itself",
+                    Vec::new(),
+                );
+            }
             Base::Alpine => {
                 "put novactl in place as the agent; or nova-agent 2.x by pip, with its OpenRC script"
             }

@@ -45,7 +45,7 @@ pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
 pub(super) fn fix(target: &Target) -> Result<Plan> {
     let mut plan = Plan { verb: "fix", title: "as the provider's own images".to_owned(), ..Plan::default() };
     for deviation in deviations(target)? {
-        plan.merge(Plan { files: deviation.changes, ..Plan::default() })?;
+        plan.merge(Plan { files: deviation.changes, ..Plan::default() }, &target.root)?;
     }
     if plan.files.is_empty() {
         bail!("it has to be mended by hand");

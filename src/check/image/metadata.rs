@@ -37,6 +37,9 @@ impl Image {
         if text.len() > TEXT_MAX {
             bail!("{} bytes, more than {TEXT_MAX} are not read", text.len());
         }
+        if text.trim().is_empty() {
+            bail!("reading the image's properties: nothing was said");
+        }
         let value: Value = serde_json::from_str(text).context("reading the image's properties")?;
         let value = value.get("image").filter(|inner| inner.is_object()).unwrap_or(&value);
         let top = value.as_object().context("reading the image's properties: no JSON object")?;

@@ -93,13 +93,19 @@ fn valid(root: &Root) -> Result<Judged> {
             .because(
                 "netplan then configures no NIC of any file: the server is unreachable after the next boot",
             )
-            .about(path)
-            .mend(format!("correct /{path} at the line above, then let netplan check it"))
-            .by(&["netplan", "generate"]);
+            .about(path);
         for wrong in wrong.iter().take(5) {
             finding = finding.seen(format!("{path}:{}", wrong.line), line_of(text, wrong.line));
         }
         let edits = repair(path, text, &wrong)?;
+        finding = if edits.is_empty() {
+            finding.mend(format!("correct /{path} at the line above, then let netplan check it"))
+        } else {
+            finding.mend(format!(
+                "take what netplan refuses out of /{path}; novactl does, and nothing else goes"
+            ))
+        };
+        finding = finding.by(&["netplan", "generate"]);
         faults.push(Fault { finding, edits });
     }
     Ok(Judged { faults, otherwise: Finding::ok("nothing that netplan refuses") })

@@ -5,11 +5,43 @@ use std::sync::Arc;
 use crate::check::{self, Check, Finding, Limits, Selection, Status, Topic};
 use crate::cli::Global;
 use crate::cli::change::{self, ChangeReport, Consent, Request};
-use crate::cli::diagnosis;
+use crate::cli::diagnosis::{self, Diagnosis};
 use crate::cli::mending::{self, Mending};
 use crate::cli::verification::Broken;
+use crate::report::Format;
+use crate::route;
 use crate::session;
 use crate::target::Target;
+use crate::ui::{self, Ui};
+
+/// Whether somebody has read what was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Already,
+    NotYet,
+}
+
+/// `doctor --fix`: the verdict and what was found, the change and the question, what came of it and what is next.
+///
+/// # Errors
+/// As [`mend`].
+pub(super) fn run(
+    global: &Global,
+    target: &Target,
+    consent: &Consent,
+    only: &[String],
+    findings: Vec<Finding>,
+) -> anyhow::Result<ChangeReport> {
+    let found = Diagnosis::new(target, findings);
+    let is_read = global.format == Format::Table && !global.quiet && ui::is_terminal();
+    if is_read && !consent.yes && !consent.dry_run {
+        let mut screen = Ui::stderr(global.color);
+        found.headline(&mut screen)?;
+        screen.flush()?;
+    }
+    let next = found.route.as_ref().map_or(Vec::new(), |route| route::rest(target, route.number));
+    Ok(mend(global, target, consent, only, found.findings, Told::NotYet)?.then(next))
+}
 
 /// Mends what was found and can be mended: shows the change, asks, makes it, looks again. Notes are changed only for
 /// the checks that were asked for by name.
@@ -22,6 +54,7 @@ pub(super) fn mend(
     consent: &Consent,
     only: &[String],
     findings: Vec<Finding>,
+    told: Told,
 ) -> anyhow::Result<ChangeReport> {
     let journal = change::begin(global, target, consent)?;
     // what is no fault is changed on demand alone
@@ -50,7 +83,12 @@ pub(super) fn mend(
         plan,
         verify: if ids.is_empty() { &|_| Vec::new() } else { &verify },
         broken: Broken::of(&findings),
-        findings: mending::without_itself(findings.into_iter().filter(diagnosis::matters).collect()),
+        findings: match told {
+            Told::Already => Vec::new(),
+            Told::NotYet => {
+                mending::without_itself(findings.into_iter().filter(diagnosis::matters).collect())
+            }
+        },
         interfaces: None,
         revert_after,
         left,

@@ -8,7 +8,8 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::{Doctor, fix};
+use super::Doctor;
+use super::fix::{self, Told};
 use crate::check::{self, Check, Finding, Limits, Selection, Status, Strictness, Topic};
 use crate::cli::Global;
 use crate::cli::change::Consent;
@@ -69,7 +70,8 @@ pub(super) fn run(doctor: &Doctor, global: &Global) -> anyhow::Result<ExitCode> 
     if !ui::is_terminal() {
         return Err(trouble::no_terminal());
     }
-    let mut guide = Guide { global, selection: doctor.selection()?, screen: Ui::stderr(global.color) };
+    let mut guide =
+        Guide { global, selection: doctor.selection()?, screen: Ui::stderr(global.color), has_mended: false };
     let (target, mut findings) = guide.look()?;
     let first = Diagnosis::new(&target, findings);
     first.headline(&mut guide.screen)?;
@@ -104,6 +106,8 @@ struct Guide<'g> {
     global: &'g Global,
     selection: Selection,
     screen: Ui,
+    /// Whether something was changed.
+    has_mended: bool,
 }
 
 impl Guide<'_> {
@@ -191,8 +195,9 @@ impl Guide<'_> {
         let consent = Consent { dry_run: false, yes: false };
         let of_check = findings.iter().filter(|f| f.id == id).cloned().collect();
         self.screen.line("")?;
-        let report = fix::mend(self.global, &target, &consent, &[], of_check)?.without_findings();
+        let report = fix::mend(self.global, &target, &consent, &[], of_check, Told::Already)?;
         report.human(&mut self.screen)?;
+        self.has_mended |= report.exit() == Exit::Ok;
         match report.exit() {
             Exit::Interrupted => Err(ui::Interrupted.into()),
             _ => Ok(()),
@@ -206,8 +211,12 @@ impl Guide<'_> {
         self.screen.line("")?;
         now.headline(&mut self.screen)?;
         let exit = now.summary.exit(Strictness::Problems);
-        if exit != Exit::Ok {
-            diagnosis::write_route(&mut self.screen, &route::numbered(&target, number))?;
+        if exit == Exit::Ok {
+            // nothing was wrong with a running server: nothing is left to do
+            let next = if self.has_mended || number > 1 { route::rest(&target, number) } else { Vec::new() };
+            diagnosis::write_next(&mut self.screen, &next)?;
+        } else {
+            diagnosis::write_route(&mut self.screen, &route::numbered(&target, &now.findings, number))?;
         }
         self.screen.flush()?;
         Ok(exit.into())

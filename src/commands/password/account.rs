@@ -133,7 +133,12 @@ impl Obstacles {
             Unlock::Mend => Finding::note(format!("{fact}: this is taken away")),
             Unlock::Keep | Unlock::Lock => {
                 self.left.push(format!("{fact} ({text}): --unlock mends it"));
-                Finding::fail(fact).mend("set-password --unlock opens the account")
+                Finding::fail(fact).mend("open the account").by(&[
+                    "novactl",
+                    "set-password",
+                    &self.user,
+                    "--unlock",
+                ])
             }
         };
         self.findings

@@ -67,6 +67,12 @@ impl Backend for Ifcfg {
         "ifcfg"
     }
 
+    /// A file that names its NIC by the MAC goes on to do so.
+    fn goes_by_name(&self, root: &Root, nic: &str) -> Result<bool> {
+        let text = root.text_opt(&format!("{RED_HAT}/ifcfg-{}", file_stem(nic)))?.unwrap_or_default();
+        Ok(assignments::value(&assignments::parse(&text), "HWADDR").is_empty())
+    }
+
     fn claim(&self, target: &Target) -> Result<Option<Claim>> {
         let root = &target.root;
         if !has_red_hat_reader(root) {

@@ -29,6 +29,10 @@ impl Backend for Ifupdown {
         "ifupdown"
     }
 
+    fn goes_by_name(&self, _root: &Root, _nic: &str) -> Result<bool> {
+        Ok(true)
+    }
+
     fn claim(&self, target: &Target) -> Result<Option<Claim>> {
         let root = &target.root;
         let Some(program) = root.find_program("ifup") else { return Ok(None) };

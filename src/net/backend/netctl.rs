@@ -48,6 +48,10 @@ impl Backend for Netctl {
         "netctl"
     }
 
+    fn goes_by_name(&self, _root: &Root, _nic: &str) -> Result<bool> {
+        Ok(true)
+    }
+
     fn claim(&self, target: &Target) -> Result<Option<Claim>> {
         let root = &target.root;
         if root.find_program("netctl").is_none() {

@@ -31,6 +31,10 @@ impl Backend for Netifrc {
         "netifrc"
     }
 
+    fn goes_by_name(&self, _root: &Root, _nic: &str) -> Result<bool> {
+        Ok(true)
+    }
+
     fn claim(&self, target: &Target) -> Result<Option<Claim>> {
         let root = &target.root;
         if target.services().init != Init::OpenRc || !root.exists(SCRIPT) {

@@ -41,6 +41,10 @@ impl Backend for RcConf {
         "rc.conf"
     }
 
+    fn goes_by_name(&self, _root: &Root, _nic: &str) -> Result<bool> {
+        Ok(true)
+    }
+
     fn claim(&self, target: &Target) -> Result<Option<Claim>> {
         let root = &target.root;
         if target.os().base != Base::FreeBsd {

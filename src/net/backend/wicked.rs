@@ -42,6 +42,10 @@ impl Backend for Wicked {
         "wicked"
     }
 
+    fn goes_by_name(&self, _root: &Root, _nic: &str) -> Result<bool> {
+        Ok(true)
+    }
+
     fn claim(&self, target: &Target) -> Result<Option<Claim>> {
         let root = &target.root;
         if !has_suse_reader(root) {

@@ -45,13 +45,13 @@ const ANSWERS: [Answered; 17] = [
         command: RESET,
         text: "Error applying netplan",
         why: "netplan refuses the files in /etc/netplan: at the next boot no network interface is configured",
-        what: "run netplan generate and mend what it names, such as gateway6: null or the MAC of another server",
+        what: "on the running server, run netplan generate and mend what it names, such as gateway6: null or the MAC of another server",
     },
     Answered {
         command: RESET,
         text: "Error stopping network",
         why: "ifdown failed: the interfaces after it were not configured and are down",
-        what: "run ifdown and ifup by hand and mend what they name",
+        what: "on the running server, run ifdown and ifup by hand and mend what they name",
     },
     Answered {
         command: RESET,
@@ -63,13 +63,13 @@ const ANSWERS: [Answered; 17] = [
         command: RESET,
         text: "Error starting network",
         why: "ifup failed: the interfaces after it were not configured and are down",
-        what: "run ifup by hand and mend what it names",
+        what: "on the running server, run ifup by hand and mend what it names",
     },
     Answered {
         command: RESET,
         text: "Unable to bring down networking",
         why: "NetworkManager did not run or could not be reached",
-        what: "start NetworkManager, then reset the network again",
+        what: "on the running server, start NetworkManager, then reset the network again",
     },
     Answered {
         command: RESET,
