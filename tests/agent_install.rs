@@ -94,6 +94,22 @@ file usr/bin/nova-agent mode=0644
 == almalinux-9-systemd
 based-on: almalinux-9
 remove usr/bin/nova-agent
+
+== almalinux-9-for-three-reasons
+based-on: almalinux-9 parts/sysfs
+remove etc/redhat-release
+touch usr/lib64/python3.9/site-packages/netifaces.py
+file sys/class/net/bonding_masters
+|
+zipapp usr/bin/nova-agent /usr/bin/env python3
+* __main__.py
+| import novaagent.novaagent
+* novaagent/__init__.py
+| __version__ = '2.1.22'
+* novaagent/novaagent.py
+* novaagent/libs/centos.py
+* pyxs/__init__.py
+* distro.py
 "#;
 
 /// Returns the broken systems; they are based on those of tests/guests.
@@ -140,7 +156,41 @@ fn a_broken_agent_is_replaced_on_a_disk_and_the_disk_can_be_had_back() {
         let left: Vec<_> = differences.iter().filter(|line| !line.contains("var/lib")).collect();
         assert_eq!(left, Vec::<&String>::new(), "{}", guest.name);
     }
-    assert_eq!(guests.len(), 7);
+    assert_eq!(guests.len(), 8);
+}
+
+#[test]
+fn an_agent_that_several_checks_replace_is_replaced_once() {
+    let guests = guests();
+    let guest = guests.iter().find(|guest| guest.name == "almalinux-9-for-three-reasons").unwrap();
+    let program = lab::static_novactl();
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    guest.unpack(root).unwrap();
+    let before = identity::of(root, &["."]);
+    let reasons = ["agent-supports-distro", "agent-version", "unexpected-interfaces"];
+    let novactl = |arguments: &[&str]| -> Value {
+        let mut command = Command::new(&program);
+        command.args(arguments).args(["--format", "json", "--root"]).arg(root);
+        serde_json::from_slice(&command.output().unwrap().stdout).unwrap()
+    };
+    // a note that would tune the old agent is asked for as well
+    let ids = format!("{},agent-restarts", reasons.join(","));
+    let fixed = novactl(&["doctor", "--fix", "--yes", "--only", &ids]);
+    assert_eq!(fixed["result"], "applied", "{fixed:#}");
+    let files = fixed["plan"]["files"].as_array().unwrap();
+    let paths: Vec<_> = files.iter().map(|file| file["path"].as_str().unwrap()).collect();
+    assert!(paths.contains(&"/usr/sbin/novactl"), "{paths:?}");
+    assert!(!paths.iter().any(|path| path.contains("nova-agent.service.d")), "{paths:?}");
+    for id in reasons {
+        let of_id = |finding: &&Value| finding["id"] == id && finding["status"] != "fail";
+        assert!(fixed["verified"].as_array().unwrap().iter().any(|f| of_id(&f)), "{id}: {fixed:#}");
+    }
+    assert_eq!(novactl(&["doctor", "--fix", "--yes", "--only", &ids])["result"], "nothing-to-do");
+    assert_eq!(novactl(&["undo", "--yes"])["result"], "applied");
+    let differences = identity::differences(&before, &identity::of(root, &["."]));
+    let left: Vec<_> = differences.iter().filter(|line| !line.contains("var/lib")).collect();
+    assert_eq!(left, Vec::<&String>::new());
 }
 
 /// Returns what doctor holds against the agent.

@@ -74,7 +74,19 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ("debian-12-start-timed-out", "agent-boot-timing", "what held the start is not known"),
     ("centos-7-keys-that-nothing-reads", "ifcfg-keys", "what the lines were to say is not known"),
     ("debian-12-bridge-of-the-nic", "config-lost", "the bridge takes an address from a NIC of the host's"),
+    (
+        "debian-12-ipv6-off-by-kernel-command-line",
+        "ipv6-enabled-public",
+        "the boot menu has to be written anew",
+    ),
+    ("debian-12-agent-2.1.20", "agent-version", OLD_AND_WORKING),
+    ("ubuntu-14.04-agent-1.39.0", "agent-version", OLD_AND_WORKING),
+    ("openvpn-samples", "agent-version", OLD_AND_WORKING),
+    ("ubuntu-14.04-openvpn-agent-1.39.0", "agent-version", REPLACED_FOR_ANOTHER),
+    ("ubuntu-14.04-tap-agent-1.39.0", "agent-version", REPLACED_FOR_ANOTHER),
 ];
+const OLD_AND_WORKING: &str = "an old release that works is its package's matter";
+const REPLACED_FOR_ANOTHER: &str = "unexpected-interfaces replaces it";
 
 #[test]
 fn what_has_a_fix_is_mended_and_taken_back() -> Result<()> {

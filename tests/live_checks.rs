@@ -90,6 +90,10 @@ const FORGOTTEN: (&str, &str, &str, Mend) = (
     Hand("rm /var/log/nova-agent.log; systemctl restart $U"),
 );
 
+/// With short names: this store lists no more than 54 of the host's.
+const ANSWERS: &str =
+    "xenstore-rm data/guest; xenstore-write $(for n in $(seq 1000 1200); do echo data/guest/$n x; done)";
+
 const FAULTS: &[Fault] = &[
     Fault {
         name: "stopped",
@@ -198,8 +202,13 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "answers that nobody fetched",
-        make: "xenstore-rm data/guest; xenstore-write $(for n in $(seq 1000 1200); do echo data/guest/$n x; done)",
+        make: ANSWERS,
         found: &[("answers-collected", "warn", "201 old answers lie in data/guest", Told)],
+    },
+    Fault {
+        name: "the same, mended by the program",
+        make: ANSWERS,
+        found: &[("answers-collected", "warn", "201 old answers lie in data/guest", Fix)],
     },
     Fault {
         name: "a second agent, started by hand",
