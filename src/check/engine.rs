@@ -269,7 +269,7 @@ mod tests {
     fn statuses(checks: &[&'static Check]) -> Vec<Status> {
         let dir = tempfile::tempdir().unwrap();
         let target = Arc::new(Target::offline(dir.path(), Source::Auto).unwrap());
-        let limits = Limits { check: Duration::from_millis(100), ..Limits::default() };
+        let limits = Limits { check: Duration::from_secs(2), ..Limits::default() };
         probe_all(&target, checks, &[], limits).into_iter().map(|f| f.status).collect()
     }
 
