@@ -5,6 +5,7 @@
 //! dropped, and to run generators: what they would make is known to `boot` and `sysv` where it matters.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, bail};
 
@@ -55,6 +56,8 @@ pub(super) struct Units {
     aliases: HashMap<String, Vec<String>>,
     /// Directories such as `x.service.d` and `x.target.wants`, each with the rank of the directory it is in.
     beside: HashMap<String, Vec<(usize, String)>>,
+    /// The units that were read, by their own names.
+    loaded: Mutex<HashMap<String, Arc<Unit>>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,8 +177,12 @@ impl Units {
         Ok(Found::Nothing)
     }
 
-    /// Returns the unit's file and drop-ins merged.
-    pub(super) fn load(&self, root: &Root, id: &str, path: &str) -> Result<Unit> {
+    /// Returns the unit's file and drop-ins merged, read once.
+    pub(super) fn load(&self, root: &Root, id: &str, path: &str) -> Result<Arc<Unit>> {
+        let loaded = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(unit) = loaded().get(id) {
+            return Ok(Arc::clone(unit));
+        }
         let mut unit = Unit::default();
         for path in [vec![path.to_owned()], self.drop_ins(root, id)?].concat() {
             let text = root.text_opt(&path)?.unwrap_or_default();
@@ -184,6 +191,8 @@ impl Units {
             }
             unit::parse(&path, &text, &mut unit.settings);
         }
+        let unit = Arc::new(unit);
+        loaded().insert(id.to_owned(), Arc::clone(&unit));
         Ok(unit)
     }
 
