@@ -279,10 +279,7 @@ impl Root {
     /// The directory cannot be read.
     pub fn read_dir(&self, path: &str) -> Result<Vec<Entry>> {
         let doing = || format!("reading the directory {path}");
-        match self.stat_opt(path)? {
-            Some(Stat { kind: Kind::Dir, .. }) => {}
-            _ => return Ok(Vec::new()),
-        }
+        // of what is no directory, a device among others, O_DIRECTORY opens nothing
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK;
         let Some(fd) = self.open_at(path, flags).with_context(doing)? else {
             return Ok(Vec::new());
