@@ -9,7 +9,7 @@ PATH=$PATH:/usr/sbin:/sbin
 target=x86_64-unknown-linux-gnu
 novactl=${NOVACTL:-target/$target/release/novactl}
 if [ -z "${NOVACTL:-}" ]; then
-  RUSTFLAGS='-C target-feature=+crt-static' cargo build --quiet --release --target "$target"
+  cargo static --quiet
 fi
 novactl=$(realpath "$novactl")
 tree=$(tests/lab/debian-tree.sh)

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 target=x86_64-unknown-linux-gnu
 novactl=${NOVACTL:-target/$target/release/novactl}
 if [ -z "${NOVACTL:-}" ]; then
-  RUSTFLAGS='-C target-feature=+crt-static' cargo build --quiet --release --target "$target"
+  cargo static --quiet
 fi
 tree=$(tests/lab/debian-tree.sh)
 

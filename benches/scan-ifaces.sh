@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 target=x86_64-unknown-linux-gnu
 if [ -z "${NOVACTL:-}" ]; then
-  RUSTFLAGS='-C target-feature=+crt-static' cargo build --quiet --release --target "$target"
+  cargo static --quiet
 fi
 novactl=$(realpath "${NOVACTL:-target/$target/release/novactl}")
 

@@ -223,7 +223,11 @@ impl Root {
     /// # Errors
     /// As [`Root::read_opt`].
     pub fn text_opt(&self, path: &str) -> Result<Option<String>> {
-        Ok(self.read_opt(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+        let text = |bytes| match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
+        };
+        Ok(self.read_opt(path)?.map(text))
     }
 
     /// Returns the last `limit` bytes of a file, or `None` where there is none. The file may have any size.
@@ -275,16 +279,14 @@ impl Root {
     /// The directory cannot be read.
     pub fn read_dir(&self, path: &str) -> Result<Vec<Entry>> {
         let doing = || format!("reading the directory {path}");
-        match self.stat_opt(path)? {
-            Some(Stat { kind: Kind::Dir, .. }) => {}
-            _ => return Ok(Vec::new()),
-        }
+        // of what is no directory, a device among others, O_DIRECTORY opens nothing
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK;
         let Some(fd) = self.open_at(path, flags).with_context(doing)? else {
             return Ok(Vec::new());
         };
         let mut entries = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&fd).with_context(doing)? {
+        let mut names = rustix::fs::Dir::new(fd).with_context(doing)?;
+        while let Some(entry) = names.read() {
             let entry = entry.with_context(doing)?;
             let name = entry.file_name().to_string_lossy().into_owned();
             if name == "." || name == ".." {
@@ -293,7 +295,8 @@ impl Root {
             let is_link = match entry.file_type() {
                 // XFS as EL7 made it until 7.3 (ftype=0) does not say
                 FileType::Unknown => {
-                    let stat = rustix::fs::statat(&fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+                    let dir = names.fd().with_context(doing)?;
+                    let stat = rustix::fs::statat(dir, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
                     stat.is_ok_and(|stat| stat_of(&stat).kind == Kind::Link)
                 }
                 kind => kind == FileType::Symlink,

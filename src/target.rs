@@ -12,6 +12,8 @@ use crate::facts::init::Services;
 use crate::facts::os::Os;
 use crate::facts::processes::{self, Process};
 use crate::facts::tools::Tools;
+use crate::net::backend::{self, Backend, Claim};
+use crate::net::configured::Configuration;
 use crate::net::host::{self, HostNetwork};
 use crate::net::survey::Survey;
 use crate::root::Root;
@@ -32,6 +34,8 @@ pub struct Target {
     agents: OnceLock<Agents>,
     tools: OnceLock<Tools>,
     processes: OnceLock<Vec<Process>>,
+    configuration: OnceLock<Configuration>,
+    in_charge: OnceLock<Vec<(&'static dyn Backend, Claim)>>,
     survey: OnceLock<Result<Survey, String>>,
 }
 
@@ -82,6 +86,8 @@ impl Target {
             agents: OnceLock::new(),
             tools: OnceLock::new(),
             processes: OnceLock::new(),
+            configuration: OnceLock::new(),
+            in_charge: OnceLock::new(),
             survey: OnceLock::new(),
         }
     }
@@ -164,13 +170,31 @@ impl Target {
         self.processes.get_or_init(processes::all)
     }
 
+    /// Returns what the configuration says of interfaces, from files.
+    pub fn configuration(&self) -> &Configuration {
+        self.configuration.get_or_init(|| Configuration::of(&self.root))
+    }
+
+    /// Returns the back ends with the strongest claim on the network, as [`backend::in_charge`] does.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn in_charge(&self) -> Result<&[(&'static dyn Backend, Claim)]> {
+        if let Some(claims) = self.in_charge.get() {
+            return Ok(claims);
+        }
+        let claims = backend::in_charge(self)?;
+        Ok(self.in_charge.get_or_init(|| claims))
+    }
+
     /// Returns the interfaces, joined with what the host assigns to them.
     ///
     /// # Errors
     /// The running kernel gives no list of them. What the host assigns can be unknown: the survey says why.
     pub fn survey(&self) -> Result<&Survey> {
         let survey = self.survey.get_or_init(|| {
-            Survey::of(&self.root, self.live, self.host_network()).map_err(|error| format!("{error:#}"))
+            let (configuration, host) = (self.configuration(), self.host_network());
+            Survey::of(&self.root, self.live, configuration, host).map_err(|error| format!("{error:#}"))
         });
         survey.as_ref().map_err(|reason| anyhow::anyhow!("{reason}"))
     }

@@ -1,15 +1,14 @@
 //! What every command that changes something does alike: take back what was interrupted, show the plan, ask, apply,
-//! verify, keep or take back, report.
+//! verify, keep or take back. What came of it is a [`ChangeReport`].
 
-use std::io;
+mod report;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
 use clap::Args;
-use serde::Serialize;
 
 use super::Global;
-use super::diagnosis::{TargetFacts, write_fact, write_finding, write_next};
 use super::trouble::{self, Trouble};
 use super::undo;
 use super::verification::Broken;
@@ -17,12 +16,14 @@ use crate::check::{self, Finding, Status, Topic};
 use crate::facts::identity;
 use crate::image::labels;
 use crate::plan::journal::{self, Journal, Turn};
-use crate::plan::{self, ApplyError, Change, Edits, Interrupt, Plan};
-use crate::report::{Exit, Report, nagios};
+use crate::plan::{self, ApplyError, Edits, Interrupt, Plan};
+use crate::report::Exit;
 use crate::revert;
-use crate::route::Step;
 use crate::target::Target;
-use crate::ui::{self, Answer, Ui};
+use crate::ui::{self, Answer};
+
+pub(super) use report::ChangeReport;
+use report::{Outcome, Verified};
 
 /// Seconds until a change that may have cut off its own user takes itself back.
 pub(super) const REVERT_AFTER: u64 = 120;
@@ -54,67 +55,6 @@ pub(super) struct Request<'a> {
     pub(super) revert_after: Option<u64>,
     /// Problems that stay whatever this changes, each in a line: then the exit code is not that of a healthy system.
     pub(super) left: Vec<String>,
-}
-
-/// What was done.
-#[derive(Debug, Serialize)]
-pub(super) struct ChangeReport {
-    schema: &'static str,
-    target: TargetFacts,
-    verb: &'static str,
-    dry_run: bool,
-    plan: PlanFacts,
-    result: Outcome,
-    verified: Vec<Verified>,
-    pub(super) journal: Option<String>,
-    revert_after_s: Option<u64>,
-    findings: Vec<Finding>,
-    #[serde(skip)]
-    words: Option<String>,
-    #[serde(skip)]
-    shown: bool,
-    /// How many of the findings were shown with the plan.
-    #[serde(skip)]
-    told: usize,
-    /// What is to be done when it is made.
-    #[serde(skip)]
-    next: Vec<Step>,
-    #[serde(skip)]
-    left: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct PlanFacts {
-    files: Vec<Change>,
-    programs: Vec<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    interfaces: Option<serde_json::Value>,
-}
-
-#[derive(Debug, Serialize)]
-struct Verified {
-    id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<String>,
-    status: Status,
-}
-
-impl Verified {
-    fn of(finding: &Finding) -> Self {
-        Self { id: finding.id.to_owned(), subject: finding.subject.clone(), status: finding.status }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Outcome {
-    Applied,
-    NothingToDo,
-    Pending,
-    Reverted,
-    Interrupted,
-    Stuck,
-    Declined,
 }
 
 /// Opens the journal and takes back what was interrupted; says so. With `--dry-run` there is nothing to open.
@@ -191,28 +131,11 @@ pub(super) fn carry_out(
 ) -> anyhow::Result<ChangeReport> {
     let verb = request.plan.verb;
     let prepared = labels::label(target, request.plan.clone())?.prepare(&target.root)?;
-    let preview = prepared.preview();
-    let mut report = ChangeReport {
-        schema: "novactl.change/1",
-        target: TargetFacts::of(target),
-        verb,
-        dry_run: consent.dry_run,
-        plan: PlanFacts { files: preview.files, programs: preview.programs, interfaces: request.interfaces },
-        result: Outcome::Pending,
-        verified: Vec::new(),
-        journal: None,
-        revert_after_s: None,
-        findings: warn_of_rescue(target)
-            .into_iter()
-            .chain(request.findings)
-            .map(|finding| check::at(target, finding))
-            .collect(),
-        words: None,
-        shown: false,
-        told: 0,
-        next: Vec::new(),
-        left: request.left,
-    };
+    let mut report = ChangeReport::pending(target, verb, prepared.preview(), request.interfaces);
+    report.dry_run = consent.dry_run;
+    let findings = warn_of_rescue(target).into_iter().chain(request.findings);
+    report.findings = findings.map(|finding| check::at(target, finding)).collect();
+    report.left = request.left;
     if prepared.is_empty() {
         report.result = Outcome::NothingToDo;
         return Ok(report);
@@ -294,20 +217,6 @@ pub(super) fn ask_to_keep(target: &Target, report: &mut ChangeReport) -> anyhow:
     Ok(())
 }
 
-/// Why nothing was changed, and what to do about it.
-fn refused(error: &anyhow::Error) -> anyhow::Error {
-    let is = |errno| error.chain().any(|cause| cause.downcast_ref() == Some(&errno));
-    let (hint, exit) = if is(rustix::io::Errno::NOSPC) || is(rustix::io::Errno::DQUOT) {
-        (
-            "nothing was changed: make room on that file system (df -h, df -i), then run it again",
-            Exit::CannotJudge,
-        )
-    } else {
-        ("nothing was changed: run the command again, it makes a new plan", Exit::ChangeFailed)
-    };
-    Trouble::new(format!("{error:#}"), hint, exit).into()
-}
-
 /// What is about to be changed is most often not what the rescue system runs of itself.
 fn warn_of_rescue(target: &Target) -> Option<Finding> {
     let hostname = identity::hostname(&target.root);
@@ -317,190 +226,4 @@ fn warn_of_rescue(target: &Target) -> Option<Finding> {
     let title = "this is the rescue system: what is changed here is gone when it ends";
     let finding = Finding::warn(title).because("the sick server is the disk that is attached to it");
     Some(finding.mend(format!("name the disk: --disk {disk}")).of("hostname-not-rescue", Topic::Names))
-}
-
-impl ChangeReport {
-    fn failed(mut self, error: ApplyError) -> anyhow::Result<Self> {
-        self.words = Some(error.to_string());
-        self.result = match error {
-            ApplyError::Refused(e) => {
-                return Err(refused(&e));
-            }
-            ApplyError::RolledBack(_) => Outcome::Reverted,
-            ApplyError::Interrupted => Outcome::Interrupted,
-            ApplyError::Stuck { .. } => Outcome::Stuck,
-        };
-        Ok(self)
-    }
-
-    /// Returns after how many seconds it takes itself back.
-    pub(super) fn revert_after(&self) -> Option<u64> {
-        self.revert_after_s
-    }
-
-    /// Adds what a look at the changed system found.
-    pub(super) fn also(&mut self, findings: Vec<Finding>) {
-        self.findings.extend(findings);
-    }
-
-    /// Names what is to be done when it is made.
-    pub(super) fn then(self, next: Vec<Step>) -> Self {
-        let next = if self.is_done() { next } else { Vec::new() };
-        Self { next, ..self }
-    }
-
-    /// Says what the second look came to, each check once.
-    fn seen_again(&self) -> String {
-        let mut said: Vec<String> = Vec::new();
-        for Verified { id, status, .. } in &self.verified {
-            let one = format!("{id} {}", status.word());
-            if !said.contains(&one) {
-                said.push(one);
-            }
-        }
-        said.join(", ")
-    }
-
-    /// Returns it with other words for its result.
-    pub(super) fn saying(self, words: String) -> Self {
-        Self { words: Some(words), ..self }
-    }
-
-    /// Names what is left to do by hand.
-    pub(super) fn leaving(mut self, line: &str) -> Self {
-        self.left.push(line.to_owned());
-        self
-    }
-
-    /// Whether the system is now as was asked: the change was made, or there was none to make.
-    pub(super) fn is_done(&self) -> bool {
-        matches!(self.result, Outcome::Applied | Outcome::NothingToDo)
-    }
-
-    /// Notes that somebody kept it.
-    pub(super) fn kept(&mut self) {
-        self.revert_after_s = None;
-    }
-
-    /// What was found and the plan have to be read before the question; the standard output is for the result.
-    fn show_on_stderr(&mut self, global: &Global) -> io::Result<()> {
-        let mut ui = Ui::stderr(global.color);
-        // what is mended needs no more words than the plan has
-        let is_mended = |f: &Finding| {
-            matches!(self.verb, "fix" | "fix-image") && f.remedy.as_ref().is_some_and(|remedy| remedy.fixable)
-        };
-        for finding in &self.findings {
-            if is_mended(finding) { write_fact(&mut ui, finding) } else { write_finding(&mut ui, finding) }?;
-        }
-        if !self.findings.is_empty() {
-            ui.line("")?;
-        }
-        self.write_plan(&mut ui)?;
-        (self.shown, self.told) = (true, self.findings.len());
-        ui.flush()
-    }
-
-    /// Who is not told loses the change.
-    fn write_deadline(&self, ui: &mut Ui) -> io::Result<()> {
-        match self.revert_after_s {
-            Some(seconds) => {
-                ui.line(&format!("it takes itself back in {seconds} s unless you run: novactl undo --keep"))
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn write_plan(&self, ui: &mut Ui) -> io::Result<()> {
-        for file in &self.plan.files {
-            ui.line(&format!("{} {}", file.action, file.path))?;
-            ui.diff(&file.diff)?;
-        }
-        if !self.plan.programs.is_empty() {
-            let when = if self.target.is_live() {
-                "then run:"
-            } else {
-                "takes effect at the next boot; not run here:"
-            };
-            ui.line(when)?;
-            self.plan.programs.iter().try_for_each(|argv| ui.command("  ", argv))?;
-        }
-        Ok(())
-    }
-}
-
-impl Report for ChangeReport {
-    fn human(&self, ui: &mut Ui) -> io::Result<()> {
-        for finding in self.findings.iter().skip(self.told) {
-            write_finding(ui, finding)?;
-        }
-        if !self.shown && self.result != Outcome::NothingToDo {
-            self.write_plan(ui)?;
-        }
-        let (status, word, rest) = match self.result {
-            Outcome::Applied if !self.left.is_empty() => {
-                (Status::Warn, "DONE", "made and verified; something is left".to_owned())
-            }
-            Outcome::Applied => (Status::Ok, "DONE", "made and verified".to_owned()),
-            Outcome::NothingToDo if !self.left.is_empty() => {
-                (Status::Warn, "NOTHING TO DO", "what is wrong has to be mended by hand".to_owned())
-            }
-            // a warning above and "all is well" below would be two answers
-            Outcome::NothingToDo if self.findings.iter().any(|f| f.status >= Status::Warn) => (
-                Status::Note,
-                "NOTHING TO DO",
-                "what is listed above is not changed by this command".to_owned(),
-            ),
-            Outcome::NothingToDo => (Status::Ok, "NOTHING TO DO", "everything is as it should be".to_owned()),
-            Outcome::Pending => (Status::Note, "PENDING", "nothing was changed (--dry-run)".to_owned()),
-            Outcome::Declined => (Status::Note, "DECLINED", "nothing was changed".to_owned()),
-            Outcome::Reverted | Outcome::Interrupted => (Status::Warn, "TAKEN BACK", String::new()),
-            Outcome::Stuck => (Status::Fail, "STUCK", String::new()),
-        };
-        let rest = self.words.clone().unwrap_or(rest);
-        ui.headed(status, &format!("{word}  "), &rest)?;
-        if self.result == Outcome::Applied && !self.verified.is_empty() {
-            ui.paragraph("looked again: ", 14, &self.seen_again())?;
-        }
-        for line in &self.left {
-            ui.paragraph("left: ", 6, line)?;
-        }
-        if let Some(id) = self.journal.as_deref().filter(|_| self.result == Outcome::Applied) {
-            let root = self.target.root_option();
-            ui.line(&format!("take it back with: novactl undo {root}{id}"))?;
-        }
-        self.write_deadline(ui)?;
-        write_next(ui, &self.next)
-    }
-
-    fn brief(&self, ui: &mut Ui) -> io::Result<()> {
-        match self.result {
-            Outcome::Reverted | Outcome::Interrupted | Outcome::Stuck => self.human(ui),
-            Outcome::Pending | Outcome::Declined => Ok(()),
-            Outcome::Applied | Outcome::NothingToDo => {
-                self.left.iter().try_for_each(|line| ui.paragraph("left: ", 6, line))?;
-                self.write_deadline(ui)
-            }
-        }
-    }
-
-    fn nagios(&self) -> nagios::Line {
-        let state = match self.exit() {
-            Exit::Ok => nagios::State::Ok,
-            Exit::Problems => nagios::State::Warning,
-            _ => nagios::State::Critical,
-        };
-        nagios::Line { service: "CHANGE", state, text: self.verb.to_owned(), perfdata: Vec::new() }
-    }
-
-    fn exit(&self) -> Exit {
-        match self.result {
-            Outcome::Applied | Outcome::NothingToDo if !self.left.is_empty() => Exit::Problems,
-            Outcome::Applied | Outcome::NothingToDo => Exit::Ok,
-            Outcome::Pending => Exit::Problems,
-            Outcome::Reverted => Exit::ChangeFailed,
-            Outcome::Stuck => Exit::Stuck,
-            Outcome::Declined => Exit::Declined,
-            Outcome::Interrupted => Exit::Interrupted,
-        }
-    }
 }

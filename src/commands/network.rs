@@ -8,7 +8,7 @@ use super::hostname::{self, Hostname};
 use crate::check::{Finding, Topic};
 use crate::facts::os::Family;
 use crate::net::Mac;
-use crate::net::backend::{self, BACKENDS, Backend, Claim};
+use crate::net::backend::{BACKENDS, Backend, Claim};
 use crate::net::host::{Effect, Giver, HostNetwork, HostNic};
 use crate::net::intent::{Intent, Nic};
 use crate::net::links::{self, Kind, Link};
@@ -178,7 +178,7 @@ impl ResetNetwork {
             };
             return Ok((backend, asked));
         }
-        let mut strongest = backend::in_charge(target)?.into_iter();
+        let mut strongest = target.in_charge()?.iter().cloned();
         let Some(first) = strongest.next() else {
             bail!(
                 "nothing on this system reads network configuration that novactl can write: name it with --backend"

@@ -8,6 +8,7 @@
 mod files;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use anyhow::Result;
 
@@ -31,7 +32,7 @@ pub struct Boot {
 
 #[derive(Debug)]
 struct Node {
-    unit: Unit,
+    unit: Arc<Unit>,
     pulls: BTreeSet<String>,
 }
 
@@ -57,7 +58,7 @@ impl Boot {
     pub fn of(
         root: &Root,
         scripts: &[&Service],
-        load: impl Fn(&str) -> Result<Option<Unit>>,
+        load: impl Fn(&str) -> Result<Option<Arc<Unit>>>,
     ) -> Result<Self> {
         let mut boot = Self::default();
         let files = Files::of(root)?;
@@ -95,7 +96,7 @@ impl Boot {
             target.pulls.insert(name.clone());
         }
         self.aliases.insert(name.clone(), name.clone());
-        self.nodes.insert(name, Node { unit: of_script(script), pulls: BTreeSet::new() });
+        self.nodes.insert(name, Node { unit: of_script(script).into(), pulls: BTreeSet::new() });
     }
 
     /// Returns the units that boot pulls in whose names `wanted` accepts.
@@ -105,7 +106,7 @@ impl Boot {
 
     /// Returns the unit of this name when boot pulls it in.
     pub fn unit(&self, name: &str) -> Option<&Unit> {
-        self.nodes.get(name).map(|node| &node.unit)
+        self.nodes.get(name).map(|node| &*node.unit)
     }
 
     /// Returns the cycles that go through one of these units, each as the edges around it, the shortest for each
@@ -292,7 +293,7 @@ pub(crate) mod tests {
     use crate::facts::tree::Tree;
 
     /// Reads a unit with its drop-ins, as far as these tests need it.
-    pub(crate) fn load(root: &Root, name: &str) -> Result<Option<Unit>> {
+    pub(crate) fn load(root: &Root, name: &str) -> Result<Option<Arc<Unit>>> {
         let mut unit = Unit::default();
         let paths = UNIT_DIRS.iter().map(|dir| format!("{dir}/{name}"));
         let Some(path) = paths.into_iter().find(|path| root.exists(path)) else { return Ok(None) };
@@ -312,7 +313,7 @@ pub(crate) mod tests {
                 }
             }
         }
-        Ok(Some(unit))
+        Ok(Some(unit.into()))
     }
 
     fn boot(files: &[(&str, &str)], scripts: &[&Service]) -> Boot {

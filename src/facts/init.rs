@@ -16,7 +16,7 @@ mod upstart;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::Result;
 
@@ -118,6 +118,7 @@ pub struct Services {
     is_running: bool,
     units: OnceLock<Units>,
     boot: OnceLock<BTreeMap<String, Pulled>>,
+    named: Mutex<BTreeMap<String, Option<Service>>>,
 }
 
 impl Services {
@@ -125,7 +126,8 @@ impl Services {
     pub fn of(root: &Root, os: &Os) -> Self {
         let is_running = root.path() == Path::new("/") && root.exists("run/systemd/system");
         let init = if is_running { Init::Systemd } else { detect(root, os) };
-        Self { init, base: os.base, is_running, units: OnceLock::new(), boot: OnceLock::new() }
+        let (units, boot, named) = (OnceLock::new(), OnceLock::new(), Mutex::default());
+        Self { init, base: os.base, is_running, units, boot, named }
     }
 
     /// Returns the service of this name as the target's init system sees it, or `None` when it knows none. An init
@@ -138,6 +140,16 @@ impl Services {
         if name.is_empty() || name.contains('/') {
             return Ok(None);
         }
+        let known = || self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(service) = known().get(name) {
+            return Ok(service.clone());
+        }
+        let service = self.look_up(root, name)?;
+        known().insert(name.to_owned(), service.clone());
+        Ok(service)
+    }
+
+    fn look_up(&self, root: &Root, name: &str) -> Result<Option<Service>> {
         match self.init {
             Init::Systemd => {
                 let boot = self.reachable(root)?;
@@ -172,7 +184,7 @@ impl Services {
     ///
     /// # Errors
     /// A file of it cannot be read.
-    pub fn unit(&self, root: &Root, name: &str) -> Result<Option<Unit>> {
+    pub fn unit(&self, root: &Root, name: &str) -> Result<Option<Arc<Unit>>> {
         if self.init != Init::Systemd {
             return Ok(None);
         }

@@ -44,9 +44,7 @@ type Found = Option<(String, String)>;
 fn dpkg(root: &Root, name: &str) -> Result<Found> {
     let path = "var/lib/dpkg/status";
     let Some(text) = root.text_opt(path)? else { return Ok(None) };
-    let is_named =
-        |paragraph: &&str| paragraph.lines().any(|line| line.strip_prefix("Package: ") == Some(name));
-    let Some(paragraph) = text.split("\n\n").find(is_named) else { return Ok(None) };
+    let Some(paragraph) = paragraph(&text, &format!("Package: {name}")) else { return Ok(None) };
     let field = |key: &str| paragraph.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
     // `deinstall ok config-files` is a package that was removed
     let is_installed = field("Status: ").is_some_and(|status| status.ends_with(" installed"));
@@ -57,10 +55,20 @@ fn dpkg(root: &Root, name: &str) -> Result<Found> {
 fn apk(root: &Root, name: &str) -> Result<Found> {
     let path = "lib/apk/db/installed";
     let Some(text) = root.text_opt(path)? else { return Ok(None) };
-    let is_named = |paragraph: &&str| paragraph.lines().any(|line| line.strip_prefix("P:") == Some(name));
-    let paragraph = text.split("\n\n").find(is_named);
+    let paragraph = paragraph(&text, &format!("P:{name}"));
     let version = paragraph.and_then(|p| p.lines().find_map(|line| line.strip_prefix("V:")));
     Ok(version.map(|version| (version.to_owned(), path.to_owned())))
+}
+
+/// Returns the paragraph that has this line, without taking the thousand others apart.
+fn paragraph<'t>(text: &'t str, line: &str) -> Option<&'t str> {
+    let is_whole = |at: &usize| {
+        let rest = text[at + line.len()..].lines().next();
+        (*at == 0 || text.as_bytes()[at - 1] == b'\n') && rest.is_none_or(str::is_empty)
+    };
+    let at = text.match_indices(line).map(|(at, _)| at).find(is_whole)?;
+    let start = text[..at].rfind("\n\n").map_or(0, |end| end + 2);
+    text[start..].split("\n\n").next()
 }
 
 /// One directory a package, `NAME-VERSION-RELEASE`.
@@ -146,6 +154,20 @@ mod tests {
             ("var/db/pkg/app-emulation/nova-agent-2.1.25/CONTENTS", b"", "2.1.25"),
         ] {
             assert_eq!(found(path, text).map(|f| f.0).as_deref(), Some(version), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_paragraph_is_found_by_a_whole_line() {
+        let text = "A: xy\nC: A: x\n\nB: 1\r\nA: x\r\nC: 2\n\nA: x\n";
+        for (text, line, expected) in [
+            (text, "A: x", Some("B: 1\r\nA: x\r\nC: 2")),
+            (text, "A: xy", Some("A: xy\nC: A: x")),
+            (text, "A: ", None),
+            ("A: x", "A: x", Some("A: x")),
+            ("", "A: x", None),
+        ] {
+            assert_eq!(paragraph(text, line), expected, "{line}");
         }
     }
 

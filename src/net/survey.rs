@@ -126,14 +126,18 @@ impl Survey {
     ///
     /// # Errors
     /// The running kernel gives no list of its links.
-    pub fn of(root: &Root, is_live: bool, host: Result<HostNetwork, String>) -> Result<Self> {
-        let configuration = Configuration::of(root);
+    pub fn of(
+        root: &Root,
+        is_live: bool,
+        configuration: &Configuration,
+        host: Result<HostNetwork, String>,
+    ) -> Result<Self> {
         let (origin, links) = if is_live {
             (Origin::Kernel, links::live(root)?.into_iter().map(|link| (link, None)).collect())
         } else if let Some(links) = links::recorded(root)? {
             (Origin::Record, links.into_iter().map(|link| (link, None)).collect())
         } else {
-            (Origin::Configuration, configured(&configuration))
+            (Origin::Configuration, configured(configuration))
         };
         let (host, source) = match host {
             Ok(network) if !network.nics.is_empty() => (Ok(network), Source::Store),
@@ -148,7 +152,7 @@ impl Survey {
         let defaults = links_of_default_routes(root);
         let mut interfaces = join(links, &host, source);
         for interface in &mut interfaces {
-            interface.ipv6 = switches.of_link(root, &interface.link, &configuration);
+            interface.ipv6 = switches.of_link(root, &interface.link, configuration);
             if origin == Origin::Record {
                 interface.link.addresses =
                     configuration.addresses(&interface.link.name, interface.link.host_mac());
@@ -161,7 +165,7 @@ impl Survey {
             source,
             interfaces,
             has_bonding_masters: root.exists(BONDING_MASTERS),
-            unread: configuration.unread,
+            unread: configuration.unread.clone(),
         })
     }
 

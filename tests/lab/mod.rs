@@ -151,16 +151,14 @@ pub fn skipped<T>(why: &str) -> Option<T> {
 
 /// Returns the static binary, as it is released: `NOVACTL_STATIC` names one, else it is built.
 pub fn static_novactl() -> PathBuf {
-    const TARGET: &str = "x86_64-unknown-linux-gnu";
     if let Some(path) = std::env::var_os("NOVACTL_STATIC") {
         return path.into();
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     #[expect(clippy::disallowed_methods, reason = "a test drives programs")]
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--release", "--target", TARGET]).current_dir(root);
-    assert!(build.env("RUSTFLAGS", "-C target-feature=+crt-static").status().unwrap().success());
-    root.join("target").join(TARGET).join("release/novactl")
+    assert!(build.arg("static").current_dir(root).env_remove("RUSTFLAGS").status().unwrap().success());
+    root.join("target/x86_64-unknown-linux-gnu/release/novactl")
 }
 
 /// Copies a program without its symbols, which would fill a guest's memory.

@@ -17,7 +17,7 @@ use super::machine::{Machine, is_nic_name};
 use super::{TEMPLATE, stanzas};
 use crate::check::{Check, Finding};
 use crate::facts::init::Enabled;
-use crate::net::configured::{Configuration, Planned, Scan};
+use crate::net::configured::{Planned, Scan};
 use crate::net::survey::{Origin, Source, Survey};
 use crate::net::{Mac, eni, ifcfg};
 use crate::root::Root;
@@ -33,7 +33,6 @@ pub(super) const MISSING: Check = Check {
 };
 
 fn missing(target: &Target) -> Result<Judged> {
-    let root = &target.root;
     let survey = target.survey()?;
     let machine = match Machine::of(target)? {
         Ok(machine) => machine,
@@ -44,7 +43,7 @@ fn missing(target: &Target) -> Result<Judged> {
             "the agent's log says which NICs there were, not which are missing: --xenstore takes the host's data",
         )));
     }
-    let configuration = Configuration::of(root);
+    let configuration = target.configuration();
     if let Some(unread) = configuration.unread.first() {
         anyhow::bail!("reading {}: {}", unread.source, unread.text);
     }

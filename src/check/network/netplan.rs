@@ -14,7 +14,7 @@ use super::fault::{Edit, Fault, Judged, edited};
 use super::machine::Machine;
 use crate::check::{Blocks, Check, Finding};
 use crate::net::Mac;
-use crate::net::configured::{Configuration, Match, Scan};
+use crate::net::configured::{Match, Scan};
 use crate::net::netplan;
 use crate::net::yaml::{self, Node, Value};
 use crate::root::Root;
@@ -276,9 +276,8 @@ fn matched(target: &Target) -> Result<Judged> {
         Ok(machine) => machine,
         Err(reason) => return Ok(Judged::only(Finding::skipped(reason))),
     };
-    let configuration = Configuration::of(&target.root);
-    let entries = configuration.planned.into_iter().filter(|entry| entry.reader == "netplan");
-    let all: Vec<Match> = entries.map(|entry| entry.to).collect();
+    let entries = target.configuration().planned.iter().filter(|entry| entry.reader == "netplan");
+    let all: Vec<Match> = entries.map(|entry| entry.to.clone()).collect();
     Ok(strangers(&texts, &machine, &all))
 }
 

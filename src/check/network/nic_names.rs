@@ -15,7 +15,7 @@ use crate::check::{Check, Finding};
 use crate::glob;
 use crate::net::Mac;
 use crate::net::backend::systemd_version;
-use crate::net::configured::{Configuration, Planned, Scan};
+use crate::net::configured::{Planned, Scan};
 use crate::net::ipv6::boot_lines;
 use crate::net::links::Kind;
 use crate::net::networkd::{self, Unit};
@@ -103,7 +103,7 @@ fn judged(target: &Target) -> Result<Judged> {
     if rules.is_masked {
         return only(Finding::ok("a file of the administrator's keeps udev from renaming"));
     }
-    let configuration = Configuration::of(root);
+    let configuration = target.configuration();
     let survey = target.survey()?;
     let mut lost = Vec::new();
     let mut waits = None;

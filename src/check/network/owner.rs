@@ -21,7 +21,7 @@ use super::{TEMPLATE, eni};
 use crate::check::{Check, Finding};
 use crate::facts::cloud_init::{self, CloudInit};
 use crate::facts::init::Enabled;
-use crate::net::backend::{self, Backend, Claim, Strength};
+use crate::net::backend::{Backend, Claim, Strength};
 use crate::net::configured::{Configuration, Planned};
 use crate::net::survey::Survey;
 use crate::net::{Mac, ifcfg, yaml};
@@ -55,8 +55,8 @@ type Claims = Vec<(&'static dyn Backend, Claim)>;
 /// # Errors
 /// A file cannot be read.
 pub(super) fn in_charge(target: &Target) -> Result<Option<Claims>> {
-    match backend::in_charge(target) {
-        Ok(claims) => Ok(Some(claims)),
+    match target.in_charge() {
+        Ok(claims) => Ok(Some(claims.to_vec())),
         Err(error) if error.downcast_ref::<saphyr_parser::ScanError>().is_some() => Ok(None),
         Err(error) => Err(error),
     }
@@ -84,13 +84,12 @@ fn judged(target: &Target) -> Result<Owners> {
         .filter(|(_, claim)| claim.strength == Strength::Configures)
         .map(|(backend, _)| backend.name())
         .collect();
-    let root = &target.root;
     let switches = Switches::of(target)?;
-    let configuration = Configuration::of(root);
+    let configuration = target.configuration();
     let survey = target.survey()?;
     let mut faults = Vec::new();
     for nic in nics(survey) {
-        let owners = owners(&nic, &configuration, &active, &switches);
+        let owners = owners(&nic, configuration, &active, &switches);
         if let [first, second, ..] = owners.as_slice() {
             faults.push(disputed(&nic, first, second, target)?);
         }
@@ -99,7 +98,7 @@ fn judged(target: &Target) -> Result<Owners> {
     faults.extend(of_cloud_init(target)?);
     Ok(Owners {
         nics: Judged { faults, otherwise },
-        manager: idle_manager(target, &configuration, &switches)?,
+        manager: idle_manager(target, configuration, &switches)?,
     })
 }
 

@@ -12,7 +12,7 @@ use super::fault::{Edit, Fault, Judged};
 use super::machine::Machine;
 use crate::check::{Check, Finding};
 use crate::net::Mac;
-use crate::net::configured::{Configuration, Match};
+use crate::net::configured::Match;
 use crate::root::Root;
 use crate::target::Target;
 
@@ -52,9 +52,8 @@ fn rules(target: &Target) -> Result<Judged> {
         Ok(machine) => machine,
         Err(reason) => return Ok(Judged::only(Finding::skipped(reason))),
     };
-    let configuration = Configuration::of(root);
-    let nics = configuration.planned.into_iter().filter(|entry| entry.kind.is_nic());
-    let configured: Vec<Match> = nics.map(|entry| entry.to).collect();
+    let nics = target.configuration().planned.iter().filter(|entry| entry.kind.is_nic());
+    let configured: Vec<Match> = nics.map(|entry| entry.to.clone()).collect();
     Ok(judge(&rules, &machine, &configured, writes_rules(root)?))
 }
 

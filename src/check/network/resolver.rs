@@ -174,8 +174,8 @@ fn has_writer(target: &Target) -> Result<bool> {
     }
     // the scripts of initscripts write what DNS1 says, every DHCP client what its server says
     let programs = ["dhclient", "dhcpcd", "udhcpc"];
-    let configuration = crate::net::configured::Configuration::of(root);
-    let is_open = configuration.planned.iter().any(|entry| entry.kind.is_nic() && entry.addresses.is_empty());
+    let is_open =
+        target.configuration().planned.iter().any(|entry| entry.kind.is_nic() && entry.addresses.is_empty());
     let has_dns = root.files_in("etc/sysconfig/network-scripts", "")?.iter().any(|path| {
         path.rsplit('/').next().is_some_and(|name| name.starts_with("ifcfg-"))
             && root.text_opt(path).is_ok_and(|text| text.is_some_and(|text| text.contains("DNS1=")))

@@ -14,7 +14,7 @@ use crate::check::{Check, Finding};
 use crate::facts::init::Enabled;
 use crate::facts::os::Family;
 use crate::net::backend::{BACKENDS, Backend, Strength};
-use crate::net::configured::{Configuration, Scan};
+use crate::net::configured::Scan;
 use crate::net::intent::{Intent, Nic};
 use crate::net::links::Kind;
 use crate::net::survey::Origin;
@@ -112,7 +112,7 @@ fn orphans(target: &Target) -> Result<Vec<(Entry, &'static str)>> {
         "ifcfg" => "ifcfg",
         _ => "",
     };
-    let configuration = Configuration::of(root);
+    let configuration = target.configuration();
     let is_configured = |name: &str, mac| {
         configuration.planned.iter().any(|entry| {
             let is_unread = unread.iter().any(|(backend, _)| *backend == reader_of(entry.reader));

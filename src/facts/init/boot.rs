@@ -4,6 +4,7 @@
 //! whether cloud-init runs. Conditions (`ConditionPathExists=` …) are not judged: a unit that is pulled in counts.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use anyhow::Result;
 
@@ -30,7 +31,7 @@ pub struct Pulled {
     /// What says so: a link, or file and line.
     pub source: String,
     /// The unit with its drop-ins.
-    pub unit: Unit,
+    pub unit: Arc<Unit>,
 }
 
 /// Returns the units that a boot pulls in by their own names.
@@ -70,7 +71,7 @@ fn follow(root: &Root, units: &Units, mut waiting: VecDeque<Wanted>) -> Result<B
         }
         let unit = units.load(root, &id, &path).unwrap_or_else(|e| {
             tracing::debug!("{e:#}");
-            Unit::default()
+            Arc::default()
         });
         settings += unit.settings.len();
         let mut wants = |name: &str, source: &str| {

@@ -35,7 +35,7 @@ pub(super) fn named(
                 Some(pulled) => Enabled::Yes(pulled.source.clone()),
                 None => Enabled::No(why_not(root, units, &id, &unit)?),
             };
-            (id, path, Some(unit), enabled)
+            (id, path, Some((*unit).clone()), enabled)
         }
     };
     let name = id.trim_end_matches(".service").to_owned();

@@ -5,11 +5,12 @@
 //! dropped, and to run generators: what they would make is known to `boot` and `sysv` where it matters.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, bail};
 
 use super::unit::{self, Unit};
-use crate::root::{Kind, Root, Stat};
+use crate::root::{Entry, Kind, Root, Stat};
 
 /// Directories of unit files, the strongest first.
 const DIRS: [&str; 11] = [
@@ -40,6 +41,8 @@ const TYPES: [&str; 11] = [
     "scope",
     "device",
 ];
+/// Endings of the directories that lie beside a unit.
+const BESIDE: [&str; 4] = [".d", ".wants", ".requires", ".upholds"];
 /// Bytes of the longest name of a unit (systemd, UNIT_NAME_MAX).
 const NAME_MAX: usize = 255;
 /// Aliases of aliases that are followed (systemd, FOLLOW_MAX).
@@ -53,8 +56,12 @@ pub(super) struct Units {
     names: HashMap<String, Place>,
     /// The aliases of each name.
     aliases: HashMap<String, Vec<String>>,
-    /// Directories such as `x.service.d` and `x.target.wants`, each with the rank of the directory it is in.
-    beside: HashMap<String, Vec<(usize, String)>>,
+    /// Directories such as `x.service.d` and `x.target.wants`, by their suffix and the unit's name.
+    beside: HashMap<&'static str, HashMap<String, Vec<Ranked>>>,
+    /// What those directories hold.
+    entries: Mutex<HashMap<String, Arc<[Entry]>>>,
+    /// The units that were read, by their own names.
+    loaded: Mutex<HashMap<String, Arc<Unit>>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +72,9 @@ enum Place {
     /// A link to /dev/null.
     Masked(String),
 }
+
+/// A directory beside a unit, with the rank of the one that it is in.
+type Ranked = (usize, String);
 
 /// What a name stands for.
 #[derive(Debug, PartialEq, Eq)]
@@ -131,8 +141,9 @@ impl Units {
     fn read(&mut self, root: &Root, rank: usize, dir: &str, dirs: &[Dir]) -> Result<()> {
         for entry in root.read_dir(dir)? {
             let path = format!("{dir}/{}", entry.name);
-            if [".d", ".wants", ".requires", ".upholds"].iter().any(|suffix| entry.name.ends_with(suffix)) {
-                self.beside.entry(entry.name).or_default().push((rank, path));
+            let unit = |suffix: &&'static str| Some((*suffix, entry.name.strip_suffix(*suffix)?.to_owned()));
+            if let Some((suffix, unit)) = BESIDE.iter().find_map(unit) {
+                self.beside.entry(suffix).or_default().entry(unit).or_default().push((rank, path));
                 continue;
             }
             if !is_name(&entry.name) || self.names.contains_key(&entry.name) {
@@ -174,8 +185,12 @@ impl Units {
         Ok(Found::Nothing)
     }
 
-    /// Returns the unit's file and drop-ins merged.
-    pub(super) fn load(&self, root: &Root, id: &str, path: &str) -> Result<Unit> {
+    /// Returns the unit's file and drop-ins merged, read once.
+    pub(super) fn load(&self, root: &Root, id: &str, path: &str) -> Result<Arc<Unit>> {
+        let loaded = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(unit) = loaded().get(id) {
+            return Ok(Arc::clone(unit));
+        }
         let mut unit = Unit::default();
         for path in [vec![path.to_owned()], self.drop_ins(root, id)?].concat() {
             let text = root.text_opt(&path)?.unwrap_or_default();
@@ -184,6 +199,8 @@ impl Units {
             }
             unit::parse(&path, &text, &mut unit.settings);
         }
+        let unit = Arc::new(unit);
+        loaded().insert(id.to_owned(), Arc::clone(&unit));
         Ok(unit)
     }
 
@@ -193,11 +210,11 @@ impl Units {
         let mut links: Vec<Link> = Vec::new();
         let mut seen: HashSet<String> = HashSet::new();
         for dir in self.beside(id, suffix) {
-            for entry in root.read_dir(dir)? {
+            for entry in self.entries_of(root, dir)?.iter() {
                 let path = format!("{dir}/{}", entry.name);
                 let is_first = seen.insert(entry.name.clone());
                 if is_first && entry.is_link && is_name(&entry.name) && !is_null(root, &path)? {
-                    links.push(Link { name: entry.name, path });
+                    links.push(Link { name: entry.name.clone(), path });
                 }
             }
         }
@@ -207,12 +224,10 @@ impl Units {
     /// Returns what the `.wants` and `.requires` directories hold of these names, with the unit that has it.
     pub(super) fn wishes_for(&self, root: &Root, names: &[String]) -> Result<Vec<Wish>> {
         let mut found = Vec::new();
-        for (dir_name, dirs) in &self.beside {
-            let Some(by) = dir_name.strip_suffix(".wants").or(dir_name.strip_suffix(".requires")) else {
-                continue;
-            };
+        let beside = [".wants", ".requires"].iter().filter_map(|suffix| self.beside.get(suffix)).flatten();
+        for (by, dirs) in beside {
             for (_, dir) in dirs {
-                for entry in root.read_dir(dir)?.into_iter().filter(|entry| names.contains(&entry.name)) {
+                for entry in self.entries_of(root, dir)?.iter().filter(|entry| names.contains(&entry.name)) {
                     let path = format!("{dir}/{}", entry.name);
                     found.push(Wish { path, by: by.to_owned(), is_link: entry.is_link });
                 }
@@ -239,10 +254,10 @@ impl Units {
     fn drop_ins(&self, root: &Root, id: &str) -> Result<Vec<String>> {
         let mut files: BTreeMap<String, String> = BTreeMap::new();
         for dir in self.beside(id, ".d") {
-            for entry in root.read_dir(dir)? {
+            for entry in self.entries_of(root, dir)?.iter() {
                 if entry.name.ends_with(".conf") && !entry.name.starts_with('.') {
                     let path = format!("{dir}/{}", entry.name);
-                    files.entry(entry.name).or_insert(path);
+                    files.entry(entry.name.clone()).or_insert(path);
                 }
             }
         }
@@ -256,9 +271,20 @@ impl Units {
         Ok(paths)
     }
 
+    fn entries_of(&self, root: &Root, dir: &str) -> Result<Arc<[Entry]>> {
+        let known = || self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entries) = known().get(dir) {
+            return Ok(Arc::clone(entries));
+        }
+        let entries: Arc<[Entry]> = root.read_dir(dir)?.into();
+        known().insert(dir.to_owned(), Arc::clone(&entries));
+        Ok(entries)
+    }
+
     /// The directories beside a unit, the strongest first: of its name, its template, its prefixes (`a-b-.service.d`),
     /// its aliases, and its type (`service.d`).
     fn beside(&self, id: &str, suffix: &str) -> Vec<&str> {
+        let Some(beside) = self.beside.get(suffix) else { return Vec::new() };
         let kind = id.rsplit('.').next().unwrap_or_default().to_owned();
         let mut groups: Vec<Vec<String>> = self.names_of(id).iter().map(|name| generalised(name)).collect();
         groups.push(vec![kind]);
@@ -266,7 +292,7 @@ impl Units {
         for group in groups {
             let mut found: Vec<(usize, usize, &str)> = Vec::new();
             for (place, name) in group.iter().enumerate() {
-                let here = self.beside.get(&format!("{name}{suffix}")).into_iter().flatten();
+                let here = beside.get(name).into_iter().flatten();
                 found.extend(here.map(|(rank, path)| (*rank, place, path.as_str())));
             }
             found.sort_unstable();

@@ -1,8 +1,10 @@
 //! Records as hosts write them, sloppy and broken ones.
 
+use super::reader::RECORD_MAX;
 use super::*;
 use crate::xenstore::tree::Tree;
 use proptest::prelude::*;
+use serde_json::{Map, Value};
 
 fn nic(text: &str) -> HostNic {
     HostNic::parse("BC764E207572", text.as_bytes())

@@ -140,7 +140,7 @@ fn a_mounted_root_shows_what_its_configuration_makes() {
         ("usr/sbin/ifup", "!"),
         ("etc/network/interfaces", "auto eth0\niface eth0 inet static\niface eth0 inet6 static\n"),
     ]);
-    let survey = Survey::of(&root, false, Err("none".to_owned())).unwrap();
+    let survey = Survey::of(&root, false, &Configuration::of(&root), Err("none".to_owned())).unwrap();
     assert_eq!(survey.origin, Origin::Configuration);
     let seen: Vec<_> =
         survey.interfaces.iter().map(|i| (i.link.name.as_str(), i.link.kind.word(), i.verdict)).collect();
@@ -162,7 +162,7 @@ fn on_a_mounted_root_the_agent_s_log_says_which_nic_is_which() {
              x [INFO ] Interface BC764E206C5B: {'label': 'private'}\n",
         ),
     ]);
-    let survey = Survey::of(&root, false, Err("none".to_owned())).unwrap();
+    let survey = Survey::of(&root, false, &Configuration::of(&root), Err("none".to_owned())).unwrap();
     let seen: Vec<_> =
         survey.interfaces.iter().map(|i| (i.link.name.as_str(), i.verdict, i.is_public)).collect();
     assert_eq!(seen, [("eth0", Some(Verdict::Host), true), ("eth1", None, false)]);
@@ -175,14 +175,14 @@ fn the_log_never_says_that_a_nic_is_missing_or_unknown() {
         ("sys/class/net/eth0/address", "bc:76:4e:00:00:01\n"),
         (logged::PATH, "x [INFO ] Interface BC764E207572: {'label': 'public'}\n"),
     ]);
-    let survey = Survey::of(&root, false, Err("none".to_owned())).unwrap();
+    let survey = Survey::of(&root, false, &Configuration::of(&root), Err("none".to_owned())).unwrap();
     assert_eq!((survey.missing().len(), survey.interfaces[0].verdict), (0, None));
 }
 
 #[test]
 fn a_record_without_a_link_is_missing() {
     let (_dir, root) = tree(&[("sys/class/net/eth0/address", &format!("{PUBLIC}\n"))]);
-    let survey = Survey::of(&root, false, host()).unwrap();
+    let survey = Survey::of(&root, false, &Configuration::of(&root), host()).unwrap();
     let missing: Vec<_> = survey.missing().into_iter().map(|nic| nic.key.as_str()).collect();
     assert_eq!(missing, ["BC764E206C5B"]);
     assert!(survey.interfaces[0].is_public);

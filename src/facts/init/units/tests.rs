@@ -21,7 +21,7 @@ fn values(entries: &[(&str, &str)], name: &str) -> Vec<String> {
     with(entries, |root, units| {
         let Found::Unit { id, path } = units.find(root, name).unwrap() else { return Vec::new() };
         let unit = units.load(root, &id, &path).unwrap();
-        unit.settings.into_iter().map(|setting| setting.value).collect()
+        unit.settings.iter().map(|setting| setting.value.clone()).collect()
     })
 }
 
