@@ -68,14 +68,14 @@ pub fn numbered(target: &Target, findings: &[Finding], number: u8) -> Route {
     }
 }
 
-/// Returns what is left of the route of a number once what novactl can mend is mended.
-pub fn rest(target: &Target, number: u8) -> Vec<Step> {
+/// Returns what is left of the route of a number once of `findings` is mended what novactl can mend.
+pub fn rest(target: &Target, findings: &[Finding], number: u8) -> Vec<Step> {
     if target.is_live() {
         let disks = || identity::idle_disks(&target.root).unwrap_or_default();
         return if number == 3 { in_rescue_mode(disks().first()) } else { vec![new_image()] };
     }
     let mut steps = vec![set_password(target)];
-    steps.extend(leave(target, &Names::of(target, &[]), Mounted::of(target)));
+    steps.extend(leave(target, &Names::of(target, findings), Mounted::of(target)));
     steps
 }
 

@@ -171,6 +171,11 @@ fn the_route_names_the_agent_that_there_is_after_the_fix() {
             &["tail", "-n", "50", "/var/log/nova-agent.log"]
         };
         assert_eq!(look["commands"], serde_json::json!([["systemctl", "status", agent], log]), "{name}");
+        let output = novactl(&["doctor", "--fix", "--yes"], root.path());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (_, next) = text.split_once("\nWhat is next:\n").unwrap_or_else(|| panic!("{text}"));
+        let lines = format!("     $ systemctl status {agent}\n     $ {}\n", log.join(" "));
+        assert!(next.contains(&lines), "{next}");
     }
 }
 

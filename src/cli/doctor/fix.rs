@@ -39,7 +39,8 @@ pub(super) fn run(
         found.headline(&mut screen)?;
         screen.flush()?;
     }
-    let next = found.route.as_ref().map_or(Vec::new(), |route| route::rest(target, route.number));
+    let next =
+        found.route.as_ref().map_or(Vec::new(), |route| route::rest(target, &found.findings, route.number));
     Ok(mend(global, target, consent, only, found.findings, Told::NotYet)?.then(next))
 }
 

@@ -213,7 +213,11 @@ impl Guide<'_> {
         let exit = now.summary.exit(Strictness::Problems);
         if exit == Exit::Ok {
             // nothing was wrong with a running server: nothing is left to do
-            let next = if self.has_mended || number > 1 { route::rest(&target, number) } else { Vec::new() };
+            let next = if self.has_mended || number > 1 {
+                route::rest(&target, &now.findings, number)
+            } else {
+                Vec::new()
+            };
             diagnosis::write_next(&mut self.screen, &next)?;
         } else {
             diagnosis::write_route(&mut self.screen, &route::numbered(&target, &now.findings, number))?;
