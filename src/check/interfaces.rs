@@ -8,6 +8,7 @@ use super::{Check, Finding, Needs, Topic};
 use crate::facts::agents::{Agent, Kind as AgentKind};
 use crate::facts::os::{Base, Family};
 use crate::net::configured::Seen;
+use crate::net::ipv6;
 use crate::net::links::Kind;
 use crate::net::survey::{BONDING_MASTERS, Interface, Survey, Verdict};
 use crate::target::Target;
@@ -196,6 +197,9 @@ fn ipv6_enabled_public(target: &Target) -> anyhow::Result<Vec<Finding>> {
         .collect();
     if !off.is_empty() {
         return Ok(off);
+    }
+    if !target.is_live() {
+        ipv6::readable(&target.root)?;
     }
     let names: Vec<&str> = public.iter().map(|interface| interface.link.name.as_str()).collect();
     Ok(vec![Finding::ok(format!("IPv6 is on for {}", names.join(", ")))])

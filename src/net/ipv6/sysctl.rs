@@ -81,7 +81,8 @@ pub(crate) fn files(root: &Root) -> Vec<String> {
     let mut files: Vec<String> = files.into_values().collect();
     let has_systemd =
         ["usr/lib", "lib"].iter().any(|lib| root.exists(&format!("{lib}/systemd/systemd-sysctl")));
-    if !has_systemd && root.exists(MAIN) {
+    // one that cannot be looked at is left to whoever reads it
+    if !has_systemd && !matches!(root.stat_opt(MAIN), Ok(None)) {
         files.push(MAIN.to_owned());
     }
     files
