@@ -243,10 +243,13 @@ fn ipv6_off(survey: &Survey, interface: &Interface, is_live: bool) -> Finding {
 }
 
 fn nics_match_host_data(target: &Target) -> anyhow::Result<Vec<Finding>> {
-    let survey = target.survey()?;
+    Ok(not_matching(target.survey()?))
+}
+
+fn not_matching(survey: &Survey) -> Vec<Finding> {
     let host = match &survey.host {
         Ok(host) => host,
-        Err(reason) => return Ok(vec![Finding::skipped(reason)]),
+        Err(reason) => return vec![Finding::skipped(reason)],
     };
     let mut findings = Vec::new();
     let is_unknown = |interface: &&Interface| interface.verdict == Some(Verdict::UnknownToHost);
@@ -281,11 +284,14 @@ fn nics_match_host_data(target: &Target) -> anyhow::Result<Vec<Finding>> {
     if findings.is_empty() {
         findings.push(Finding::ok(format!("{} of the host's records, each with its NIC", host.nics.len())));
     }
-    Ok(findings)
+    findings
 }
 
 fn mac_unique(target: &Target) -> anyhow::Result<Vec<Finding>> {
-    let survey = target.survey()?;
+    Ok(sharing_a_mac(target.survey()?))
+}
+
+fn sharing_a_mac(survey: &Survey) -> Vec<Finding> {
     let mut findings = Vec::new();
     for nic in &survey.interfaces {
         let link = &nic.link;
@@ -308,7 +314,7 @@ fn mac_unique(target: &Target) -> anyhow::Result<Vec<Finding>> {
     if findings.is_empty() {
         findings.push(Finding::ok("no other link carries a NIC's MAC, and no NIC is a port"));
     }
-    Ok(findings)
+    findings
 }
 
 fn not_unique(nic: &Interface, sharing: &[&Interface]) -> Finding {

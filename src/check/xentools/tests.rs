@@ -6,6 +6,7 @@ use crate::facts::agents::tests::agent as agent_of;
 use crate::facts::init::Unread;
 use crate::facts::os::Family;
 use crate::facts::tools::Kind;
+use crate::facts::tree::Tree;
 
 fn os(id: &str, version: &str, base: Base) -> Os {
     let (id, version) = (id.to_owned(), version.to_owned());
@@ -156,4 +157,12 @@ fn a_service_that_cannot_be_looked_at_leaves_open_whether_the_tools_start() {
     assert_eq!(judged(vec![], true), [denied(), denied()]);
     let [enabled, single] = judged(vec![service("xe-daemon", on())], false);
     assert_eq!((enabled.0, single), (Status::Ok, unknown()));
+}
+
+#[test]
+fn where_processes_are_hidden_nobody_says_that_the_tools_do_not_run() {
+    let tree = Tree::of(&[("usr/sbin/xe-daemon", "#!/bin/sh\n")]);
+    let found = xentools_running(&Target::pretending_to_be_live(tree.path())).unwrap();
+    let title = "needs root: the processes of others are hidden";
+    assert_eq!((found[0].status, found[0].title.as_str()), (Status::Skipped, title));
 }
