@@ -32,6 +32,7 @@ pub use image::metadata;
 pub(crate) use inside::{at, in_words};
 pub use verdict::{Strictness, Summary, Verdict};
 
+use crate::facts::init::Unread;
 use crate::plan::Plan;
 use crate::target::Target;
 
@@ -311,6 +312,14 @@ impl Finding {
     /// Could not be judged; the reason.
     pub fn unknown(reason: impl Into<String>) -> Self {
         Self::new(Status::Unknown, reason)
+    }
+
+    /// A service could not be looked at.
+    fn unread(unread: &Unread) -> Self {
+        match unread.is_denied {
+            true => Self::skipped(format!("needs root: {}", unread.reason)),
+            false => Self::unknown(&unread.reason),
+        }
     }
 
     /// Names the check to which it belongs, for a finding that a command makes and not the engine.

@@ -74,16 +74,29 @@ fn every_check_appears_once_or_more_also_when_it_is_left_out() {
 }
 
 #[test]
-fn every_check_has_a_page_that_fits_a_console() {
-    let list: Value = serde_json::from_slice(&run(&["doctor", "--list", "--format", "json"]).stdout).unwrap();
-    for check in list["checks"].as_array().unwrap() {
-        let id = check["id"].as_str().unwrap();
-        let page = run(&["explain", id]);
-        assert_eq!(page.status.code(), Some(0), "{id}");
-        let page = text(&page.stdout);
-        assert!(page.lines().count() > 6, "{id}: {page}");
+fn every_check_has_a_page_that_fits_a_console_and_names_where_to_read_on() {
+    for check in novactl::check::every() {
+        let (id, page) = (check.id, check.page);
+        let shown = run(&["explain", id]);
+        assert_eq!(shown.status.code(), Some(0), "{id}");
+        assert!(text(&shown.stdout).ends_with(page), "{id}");
+        assert!((8..=25).contains(&page.lines().count()), "{id}: {} lines", page.lines().count());
         for line in page.lines() {
-            assert!(line.chars().count() <= 80, "{id}: {line}");
+            assert!(line.chars().count() <= 76 && !line.contains('\t'), "{id}: {line}");
+        }
+        let parts: Vec<&str> = page.trim_end().split("\n\n").collect();
+        let [title, why, .., found, hands, read_on] = parts.as_slice() else { panic!("{id}: {page}") };
+        assert!(!title.contains('\n'), "{id}: {title}");
+        assert!(why.lines().count() > 1 && !why.starts_with(' '), "{id}: {why}");
+        assert!(found.starts_with("How it is found\n  "), "{id}: {found}");
+        assert!(hands.starts_with("By hand\n  "), "{id}: {hands}");
+        let names = read_on.strip_prefix("See: ").unwrap_or_else(|| panic!("{id}: {read_on}"));
+        let names = names.split_whitespace().collect::<Vec<_>>().join(" ");
+        for name in names.split([';', ',']).map(str::trim) {
+            let is_manual = name.strip_suffix(')').and_then(|name| name.split_once('('));
+            let is_manual = is_manual.is_some_and(|(name, part)| !name.contains(' ') && part.len() == 1);
+            let is_title = name.contains('"') || names.contains(&format!("{name}, \""));
+            assert!(is_manual || is_title || name == "sysconfig.txt of initscripts", "{id}: {name}");
         }
     }
 }

@@ -11,6 +11,7 @@ use super::{Check, Finding, Needs, Status, Topic, agent};
 use crate::facts::agents::{Agent, Kind as AgentKind};
 use crate::facts::os::{Base, Family};
 use crate::net::configured::Seen;
+use crate::net::ipv6;
 use crate::net::links::Kind;
 use crate::net::survey::{BONDING_MASTERS, Interface, Survey, Verdict};
 use crate::plan::Plan;
@@ -197,6 +198,9 @@ fn ipv6_enabled_public(target: &Target) -> anyhow::Result<Vec<Finding>> {
     let off: Vec<&Interface> =
         public.iter().copied().filter(|interface| interface.ipv6.enabled == Some(false)).collect();
     if off.is_empty() {
+        if !target.is_live() {
+            ipv6::readable(&target.root)?;
+        }
         let names: Vec<&str> = public.iter().map(|interface| interface.link.name.as_str()).collect();
         return Ok(vec![Finding::ok(format!("IPv6 is on for {}", names.join(", ")))]);
     }
@@ -252,10 +256,13 @@ fn ipv6_off(survey: &Survey, interface: &Interface, target: &Target) -> Finding 
 }
 
 fn nics_match_host_data(target: &Target) -> anyhow::Result<Vec<Finding>> {
-    let survey = target.survey()?;
+    Ok(not_matching(target.survey()?))
+}
+
+fn not_matching(survey: &Survey) -> Vec<Finding> {
     let host = match &survey.host {
         Ok(host) => host,
-        Err(reason) => return Ok(vec![Finding::skipped(reason)]),
+        Err(reason) => return vec![Finding::skipped(reason)],
     };
     let mut findings = Vec::new();
     let is_unknown = |interface: &&Interface| interface.verdict == Some(Verdict::UnknownToHost);
@@ -290,11 +297,14 @@ fn nics_match_host_data(target: &Target) -> anyhow::Result<Vec<Finding>> {
     if findings.is_empty() {
         findings.push(Finding::ok(format!("{} of the host's records, each with its NIC", host.nics.len())));
     }
-    Ok(findings)
+    findings
 }
 
 fn mac_unique(target: &Target) -> anyhow::Result<Vec<Finding>> {
-    let survey = target.survey()?;
+    Ok(sharing_a_mac(target.survey()?))
+}
+
+fn sharing_a_mac(survey: &Survey) -> Vec<Finding> {
     let mut findings = Vec::new();
     for nic in &survey.interfaces {
         let link = &nic.link;
@@ -317,7 +327,7 @@ fn mac_unique(target: &Target) -> anyhow::Result<Vec<Finding>> {
     if findings.is_empty() {
         findings.push(Finding::ok("no other link carries a NIC's MAC, and no NIC is a port"));
     }
-    Ok(findings)
+    findings
 }
 
 fn not_unique(nic: &Interface, sharing: &[&Interface]) -> Finding {

@@ -201,6 +201,9 @@ fn install(finding: Finding, os: &Os) -> Finding {
 fn enabled(tools: &Tools, init: Init, base: Base, weight: Weight) -> Finding {
     let starts = tools.all.iter().find(|tool| tool.enabled().is_some());
     let Some(tool) = starts.or(tools.all.first()) else { return Finding::skipped("no tools are installed") };
+    if let Some(unread) = tools.unread.as_ref().filter(|_| tool.enabled().is_none()) {
+        return Finding::unread(unread);
+    }
     let Some(service) = tool.services.first() else {
         return weight
             .finding(format!("nothing starts {} at boot", tool.kind.process()))
@@ -296,6 +299,9 @@ fn single(tools: &Tools, processes: &[Process]) -> Vec<Finding> {
         }
         Some(foreign(tool, of_tool, of_system))
     }));
+    if let Some(unread) = tools.unread.as_ref().filter(|_| findings.is_empty()) {
+        findings.push(Finding::unread(unread));
+    }
     if findings.is_empty() {
         findings.push(Finding::ok("one tools daemon, built for this system"));
     }

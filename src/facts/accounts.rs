@@ -138,7 +138,7 @@ impl Store {
     /// # Errors
     /// nsswitch.conf cannot be read.
     pub fn of(root: &Root) -> Result<Self> {
-        if root.exists(MASTER_PASSWD) {
+        if root.lstat_opt(MASTER_PASSWD)?.is_some() {
             return Ok(Self::MasterPasswd);
         }
         if services(root, "shadow")?.iter().any(|service| service == "tcb") && root.exists("etc/tcb") {

@@ -19,7 +19,7 @@ mod zipapp;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::init::{Enabled, Service, Services};
+use super::init::{Enabled, Service, Services, Unread};
 use super::packages::{self, Package};
 use crate::root::Root;
 
@@ -97,6 +97,8 @@ pub struct Agents {
     pub all: Vec<Agent>,
     /// What looks like an agent and is none, and what could not be read: one sentence each.
     pub problems: Vec<String>,
+    /// What kept a service from being looked at: it may start the agent.
+    pub unread: Option<Unread>,
     /// What only root may look at, such as the tree of 1.x, which its installer makes with umask 077.
     pub denied: Vec<String>,
 }
@@ -145,12 +147,17 @@ impl Agents {
     /// Looks for agents.
     pub fn of(root: &Root, services: &Services) -> Self {
         let mut problems = Vec::new();
+        let mut unread = None;
         let mut denied = Vec::new();
         let mut found = Vec::new();
         for name in SERVICES {
             match services.named(root, name) {
                 Ok(service) => found.extend(service),
-                Err(e) => problems.push(format!("{e:#}")),
+                Err(e) => {
+                    let error = Unread::of(&e);
+                    problems.push(error.reason.clone());
+                    unread.get_or_insert(error);
+                }
             }
         }
         let mut all: Vec<Agent> = Vec::new();
@@ -158,7 +165,7 @@ impl Agents {
             match program::look_at(root, &path) {
                 Ok(Some(agent)) if all.iter().all(|known| known.file != agent.file) => all.push(agent),
                 Ok(_) => {}
-                Err(e) if is_denied(&e) => denied.push(format!("{e:#}")),
+                Err(e) if Unread::of(&e).is_denied => denied.push(format!("{e:#}")),
                 Err(e) => problems.push(format!("{e:#}")),
             }
         }
@@ -200,7 +207,7 @@ impl Agents {
         all.sort_by_key(|agent| !agent.is_enabled());
         problems.sort_unstable();
         problems.dedup();
-        Self { all, problems, denied }
+        Self { all, problems, unread, denied }
     }
 }
 
@@ -208,15 +215,6 @@ impl Agents {
 pub fn parts(version: &str) -> Vec<u32> {
     let numbers = version.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
     numbers.map(|part| part.parse().unwrap_or(u32::MAX)).collect()
-}
-
-fn is_denied(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref() == Some(&rustix::io::Errno::ACCESS)
-            || cause
-                .downcast_ref()
-                .is_some_and(|e: &std::io::Error| e.kind() == std::io::ErrorKind::PermissionDenied)
-    })
 }
 
 fn is_enabled(service: &Service) -> bool {

@@ -80,7 +80,7 @@ impl CloudInit {
         }
         let line = match root.text_opt("proc/cmdline")? {
             Some(line) => vec![("proc/cmdline".to_owned(), line.trim().to_owned())],
-            None => boot_lines(root),
+            None => boot_lines(root)?,
         };
         let (files, left_out) = configuration(root)?;
         let is_filtered = DS_IDENTIFY.iter().any(|path| root.exists(path));

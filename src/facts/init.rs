@@ -84,6 +84,28 @@ pub struct Order {
     pub provides: Vec<String>,
 }
 
+/// Why a service could not be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// The error, with the file.
+    pub reason: String,
+    /// Whether root could have.
+    pub is_denied: bool,
+}
+
+impl Unread {
+    /// Puts an error of [`Services::named`] into words.
+    pub fn of(error: &anyhow::Error) -> Self {
+        let is_denied = error.chain().any(|cause| {
+            cause.downcast_ref() == Some(&rustix::io::Errno::ACCESS)
+                || cause
+                    .downcast_ref()
+                    .is_some_and(|e: &std::io::Error| e.kind() == std::io::ErrorKind::PermissionDenied)
+        });
+        Self { reason: format!("{error:#}"), is_denied }
+    }
+}
+
 /// What the running init system says of a service (`systemctl show`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {

@@ -134,6 +134,8 @@ fn readers(target: &Target) -> Result<Vec<(&'static str, Form)>> {
         ],
         (Init::SysV | Init::Upstart, Base::RedHat) => vec![SYSCONFIG],
         (Init::SysV | Init::Upstart, Base::Suse) => vec![OLD_FILE],
+        // where no file says which distribution it is, each of them can be the one
+        (Init::SysV | Init::Upstart, Base::Unknown) => vec![FILE, SYSCONFIG, OLD_FILE],
         (Init::SysV | Init::Upstart, _) => vec![FILE],
         (Init::Unknown, _) => vec![FILE, SYSCONFIG, OLD_FILE, CONF_D, RC_CONF],
     };
@@ -186,6 +188,8 @@ mod tests {
         );
         let debian = [SYSTEMD[0], SYSTEMD[1], ("etc/os-release", "ID=debian\n"), hostname, sysconfig];
         assert_eq!(of(&debian), [("etc/hostname", 3, "web01".to_owned())]);
+        // EL6 whose release file is lost
+        assert_eq!(of(&[("etc/inittab", "id:3:initdefault:\n"), sysconfig])[0].2, "web02");
         assert_eq!(of(&[("etc/hostname", "\n# nothing\n")]), []);
         assert_eq!(of(&[]), []);
     }

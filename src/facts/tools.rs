@@ -6,10 +6,10 @@
 
 use std::io::Read;
 
-use super::init::{Enabled, Service, Services};
+use super::init::{Enabled, Service, Services, Unread};
 use super::packages;
 use super::processes::Process;
-use crate::root::Root;
+use crate::root::{self, Root};
 
 /// Which daemon it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Tools {
     pub all: Vec<Tool>,
     /// Why a place could not be looked at: then none found does not mean none there.
     pub denied: Option<String>,
+    /// What kept a service from being looked at: it may start them.
+    pub unread: Option<Unread>,
     /// What the system itself is built for, when a program of it says.
     pub machine: Option<Machine>,
 }
@@ -119,18 +121,26 @@ impl Kind {
 impl Tools {
     /// Looks for the tools.
     pub fn of(root: &Root, services: &Services) -> Self {
-        let all = Kind::ALL.into_iter().filter_map(|kind| Tool::of(root, services, kind)).collect();
+        let mut unread = None;
+        let kinds = Kind::ALL.into_iter();
+        let all = kinds.filter_map(|kind| Tool::of(root, services, kind, &mut unread)).collect();
         let places = Kind::ALL.into_iter().flat_map(Kind::programs);
         let denied = places.filter_map(|path| root.stat_opt(path).err()).map(|e| format!("{e:#}")).next();
-        Self { all, denied, machine: system_machine(root) }
+        Self { all, denied, unread, machine: system_machine(root) }
     }
 }
 
 impl Tool {
-    fn of(root: &Root, services: &Services, kind: Kind) -> Option<Self> {
-        let program = *kind.programs().iter().find(|path| root.exists(path))?;
-        let mut starters: Vec<Service> =
-            kind.service_names().iter().filter_map(|name| service(root, services, name)).collect();
+    /// What keeps a service from being looked at is told in `unread`.
+    fn of(root: &Root, services: &Services, kind: Kind, unread: &mut Option<Unread>) -> Option<Self> {
+        let program = *kind.programs().iter().find(|path| is_file(root, path))?;
+        let mut starters: Vec<Service> = Vec::new();
+        for name in kind.service_names() {
+            match services.named(root, name) {
+                Ok(service) => starters.extend(service),
+                Err(e) => drop(unread.get_or_insert_with(|| Unread::of(&e))),
+            }
+        }
         starters.sort_by_key(|service| !matches!(service.enabled, Enabled::Yes(_)));
         Some(Self {
             kind,
@@ -154,11 +164,8 @@ impl Tool {
     }
 }
 
-fn service(root: &Root, services: &Services, name: &str) -> Option<Service> {
-    services.named(root, name).unwrap_or_else(|e| {
-        tracing::warn!("looking at the service {name}: {e:#}");
-        None
-    })
+fn is_file(root: &Root, path: &str) -> bool {
+    root.stat_opt(path).is_ok_and(|stat| stat.is_some_and(|stat| stat.kind == root::Kind::File))
 }
 
 fn version(root: &Root, package: &str) -> Option<String> {

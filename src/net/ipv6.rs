@@ -7,6 +7,7 @@
 mod kernel;
 mod sysctl;
 
+use anyhow::Result;
 use serde::Serialize;
 
 use super::configured::{Configuration, Planned, Seen};
@@ -101,6 +102,18 @@ impl Switches {
     }
 }
 
+/// Makes sure of every file that can switch IPv6 off at the next boot.
+///
+/// # Errors
+/// One of them cannot be read.
+pub fn readable(root: &Root) -> Result<()> {
+    boot_lines(root)?;
+    for path in sysctl_files(root).into_iter().chain(kernel::module_files(root)) {
+        root.read_opt(&path)?;
+    }
+    Ok(())
+}
+
 const ENABLED: Ipv6 = Ipv6 { enabled: Some(true), disabled_by: Vec::new() };
 
 fn off_by(disabled_by: Vec<Seen>) -> Ipv6 {
@@ -188,6 +201,16 @@ mod tests {
         assert_eq!(said(&all, &unknown), (Some(false), want));
         let grub = ("etc/default/grub", "GRUB_CMDLINE_LINUX=\"ipv6.disable=1\"\n");
         assert_eq!(said(&[grub, SYSCTL], &unknown), (Some(false), vec!["etc/default/grub:1".to_owned()]));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let of = |file: &str| readable(&tree(&[SYSCTL, (file, "")]).1).map_err(|error| format!("{error:#}"));
+        assert_eq!(of("etc/modprobe.d/ipv6.conf"), Ok(()));
+        for file in ["etc/modprobe.d/ipv6.conf", "etc/sysctl.conf", "boot/grub/grub.cfg", "etc/default/grub"]
+        {
+            assert_eq!(of(&format!("{file}/x")), Err(format!("reading {file}: it is a directory")));
+        }
     }
 
     #[test]

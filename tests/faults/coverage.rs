@@ -12,27 +12,206 @@ use super::laboratory::Bench;
 use super::manifest::Manifests;
 use super::table::{GUESTS, Row};
 
-/// Checks without a row: what they judge is in no file of a tree. Where they are proven.
-const ELSEWHERE: [(&str, &str); 19] = [
-    ("xen-guest", "live: what the kernel says; tests/xen_guest.rs"),
-    ("xenbus-device", "live: a device of the kernel; tests/xen_guest.rs"),
-    ("xenstore-reachable", "a dump always answers; tests/xen_checks.rs"),
-    ("requests-answered", "live: what stays in the store; tests/xen_checks.rs"),
-    ("answers-collected", "live: what stays in the store; tests/xen_checks.rs"),
-    ("xentools-running", "live: a process; src/check/xentools/tests.rs"),
-    ("xentools-reporting", "live: the store, and the time; src/check/xentools/reporting.rs"),
-    ("agent-running", "live: a process; src/check/agent/process.rs"),
-    ("agent-answers", "live: a process and the store; src/check/agent/answers.rs"),
-    ("agent-fresh-process", "live: a process; src/check/agent/process.rs"),
-    ("nics-match-host-data", "live: the links that exist; tests/interfaces.rs"),
-    ("mac-unique", "live: the links that exist; tests/interfaces.rs"),
-    ("config-drive", "live: a block device; tests/config_drive.rs"),
-    ("disk-space", "the file system, not a file; src/check/image/disk_space.rs"),
-    ("root-writable", "live: mounts; src/check/image/root_writable.rs"),
-    ("file-system-clean", "the file system, not a file; tests/disk_changes.rs"),
-    ("image-format", "the image around the tree; tests/disk_changes.rs"),
-    ("clock", "live: the time; src/check/registration/clock.rs"),
-    ("image-metadata", "properties beside the image; tests/fix_image.rs"),
+/// A check without a row: what it judges is in no file of a tree. Each proof is a file and what stands in it, the name
+/// of a test or the words of a case.
+struct Elsewhere {
+    id: &'static str,
+    why: &'static str,
+    /// Two spellings of its fault.
+    broken: [&'static str; 2],
+    healthy: &'static str,
+    /// What it says when it cannot look; after a dash, why that cannot be.
+    unreadable: &'static str,
+}
+
+const ELSEWHERE: [Elsewhere; 19] = [
+    Elsewhere {
+        id: "xen-guest",
+        why: "live: what the kernel says",
+        broken: [
+            "src/check/xen.rs this is a guest of KVM, not a Xen guest",
+            "src/check/xen.rs this is dom0, the Xen host itself, not a Xen guest",
+        ],
+        healthy: "tests/xen_checks.rs a_store_that_answers_makes_another_platform_a_note",
+        unreadable: "- /proc and /sys are the kernel's own",
+    },
+    Elsewhere {
+        id: "xenbus-device",
+        why: "live: a device of the kernel",
+        broken: [
+            "src/check/xen.rs no way to XenStore: xenfs is not mounted on /proc/xen",
+            "src/check/xen.rs no way to XenStore: the kernel has no xenbus driver loaded",
+        ],
+        healthy: "tests/xen_checks.rs a_healthy_store_is_silent",
+        unreadable: "tests/xen_checks.rs a_store_that_hangs_fails_and_blocks_what_needs_it",
+    },
+    Elsewhere {
+        id: "xenstore-reachable",
+        why: "a dump always answers",
+        broken: [
+            "src/check/xen.rs XenStore needs 2.6 s for one read",
+            "tests/xen_checks.rs fail - XenStore does not answer",
+        ],
+        healthy: "tests/xen_checks.rs a_healthy_store_is_silent",
+        unreadable: "tests/faults/unreadable.rs xenstore.json",
+    },
+    Elsewhere {
+        id: "requests-answered",
+        why: "live: what stays in the store",
+        broken: [
+            "tests/live_checks.rs a malformed request is stuck",
+            "tests/live_checks.rs a version request waits, and no agent runs",
+        ],
+        healthy: "src/check/xen/requests.rs a_request_that_stays_is_a_fault_without_an_agent_and_a_note_with_one",
+        unreadable: "src/check/xen/requests.rs any_request_and_any_log_are_read_without_panic",
+    },
+    Elsewhere {
+        id: "answers-collected",
+        why: "live: what stays in the store",
+        broken: [
+            "tests/xen_checks.rs warn - 201 old answers lie in data/guest",
+            "tests/xen_checks.rs warn - more old answers lie in data/guest than a listing holds",
+        ],
+        healthy: "src/check/xen/requests.rs two_hundred_answers_are_no_fault_and_one_more_is",
+        unreadable: "tests/xen_checks.rs a_store_that_hangs_fails_and_blocks_what_needs_it",
+    },
+    Elsewhere {
+        id: "xentools-running",
+        why: "live: a process",
+        broken: [
+            "tests/live_checks.rs the tools stopped",
+            "tests/live_checks.rs the tools active, without a process",
+        ],
+        healthy: "src/facts/tools.rs the_process_is_found_by_name_or_as_a_script_of_the_shell",
+        unreadable: "src/check/xentools/tests.rs where_processes_are_hidden_nobody_says_that_the_tools_do_not_run",
+    },
+    Elsewhere {
+        id: "xentools-reporting",
+        why: "live: the store, and the time",
+        broken: [
+            "src/check/xentools/reporting.rs the tools told the host nothing",
+            "src/check/xentools/reporting.rs the last report of the tools is 2 h old",
+        ],
+        healthy: "src/check/xentools/reporting.rs (report(Some(\"7\"), fresh), true, Status::Ok",
+        unreadable: "src/check/xentools/reporting.rs (report(Some(\"7\"), Some(\"1\")), true, Status::Ok",
+    },
+    Elsewhere {
+        id: "agent-running",
+        why: "live: a process",
+        broken: [
+            "tests/live_checks.rs name: \"killed\"",
+            "tests/live_checks.rs name: \"restarted for ever\"",
+        ],
+        healthy: "src/check/agent/process.rs what_is_not_started_at_boot_is_left_to_that_finding",
+        unreadable: "src/check/agent/process.rs (None, \"python3-nova-agent does not run\")",
+    },
+    Elsewhere {
+        id: "agent-answers",
+        why: "live: a process and the store",
+        broken: [
+            "tests/live_checks.rs name: \"a process that hangs\"",
+            "src/check/agent/answers.rs the agent took a request and did not answer it",
+        ],
+        healthy: "src/check/agent/answers.rs an_answer_is_reported_with_its_version_and_nothing_stays_behind",
+        unreadable: "src/check/agent/answers.rs a_lost_connection_is_an_error_and_nothing_stays_behind",
+    },
+    Elsewhere {
+        id: "agent-fresh-process",
+        why: "live: a process",
+        broken: [
+            "tests/live_checks.rs a new package under a running agent",
+            "src/check/agent/process.rs /usr/sbin/novactl (deleted)",
+        ],
+        healthy: "src/check/agent/process.rs (1000, \"/usr/bin/python3.11\", Some(1003), Status::Ok)",
+        unreadable: "src/check/agent/process.rs (1000, \"/usr/bin/python3.11\", None, Status::Ok)",
+    },
+    Elsewhere {
+        id: "nics-match-host-data",
+        why: "live: the links that exist",
+        broken: [
+            "src/check/interfaces/tests.rs the host assigns nothing to eth1",
+            "src/check/interfaces/tests.rs the host assigns a NIC BC764E206C5B (private) that is not there",
+        ],
+        healthy: "src/check/interfaces/tests.rs 2 of the host's records, each with its NIC",
+        unreadable: "src/check/interfaces/tests.rs reading vm-data/networking: denied",
+    },
+    Elsewhere {
+        id: "mac-unique",
+        why: "live: the links that exist",
+        broken: [
+            "src/check/interfaces/tests.rs br0 (bridge), vlan5 (vlan) has the MAC of eth0",
+            "src/check/interfaces/tests.rs eth0 is a port of br7",
+        ],
+        healthy: "src/check/interfaces/tests.rs no other link carries a NIC's MAC, and no NIC is a port",
+        unreadable: "tests/interfaces.rs a_root_without_any_word_of_an_interface_cannot_be_judged",
+    },
+    Elsewhere {
+        id: "config-drive",
+        why: "live: a block device",
+        broken: ["tests/config_drive.rs d-huge", "tests/config_drive.rs g-directory"],
+        healthy: "tests/config_drive.rs c-vfat",
+        unreadable: "tests/config_drive.rs f-fifo",
+    },
+    Elsewhere {
+        id: "disk-space",
+        why: "the file system, not a file",
+        broken: [
+            "src/check/image/disk_space.rs (0, 20 * GIB, None, Status::Fail)",
+            "src/check/image/disk_space.rs (GIB, 20 * GIB, Some(100), Status::Warn)",
+        ],
+        healthy: "src/check/image/disk_space.rs (10 << 20, 100 << 20, Some(100_000), Status::Ok)",
+        unreadable: "src/check/image/disk_space.rs a_place_that_cannot_be_looked_at_is_named",
+    },
+    Elsewhere {
+        id: "root-writable",
+        why: "live: mounts",
+        broken: [
+            "src/check/image/root_writable.rs /dev/xvda1 / ext4 ro,relatime 0 0",
+            "src/check/image/root_writable.rs /dev/xvdb1 /var ext4 ro 0 0",
+        ],
+        healthy: "src/check/image/root_writable.rs /dev/xvdb1 /usr ext4 ro 0 0",
+        unreadable: "src/check/image/root_writable.rs without_a_list_of_mounts_nothing_is_judged",
+    },
+    Elsewhere {
+        id: "file-system-clean",
+        why: "the file system, not a file",
+        broken: [
+            "tests/disk_changes.rs what_needs_a_check_is_named_and_holds_every_fix_back",
+            "src/check/image/file_system.rs errors_that_the_kernel_counted_fail",
+        ],
+        healthy: "tests/disk_changes.rs every_file_system_and_a_logical_volume_is_mended_and_taken_back",
+        unreadable: "src/check/image/file_system.rs an_unknown_file_system_is_not_judged",
+    },
+    Elsewhere {
+        id: "image-format",
+        why: "the image around the tree",
+        broken: [
+            "src/check/image/image_format.rs judged(\"qem2\", true, 10)",
+            "src/check/image/image_format.rs judged(\"tap\", false, 10)",
+        ],
+        healthy: "src/check/image/image_format.rs judged(\"tap\", true, 40), [(Status::Ok, None)]",
+        unreadable: "- a disk that cannot be read ends the program, before any check",
+    },
+    Elsewhere {
+        id: "clock",
+        why: "live: the time",
+        broken: [
+            "src/check/registration/tests.rs the clock is 25 hours behind the newest file here",
+            "src/check/registration/tests.rs the clock and the hardware clock are 50 minutes apart",
+        ],
+        healthy: "src/check/registration/tests.rs nothing here contradicts the clock",
+        unreadable: "src/check/registration/tests.rs there is no hardware clock to compare with",
+    },
+    Elsewhere {
+        id: "image-metadata",
+        why: "properties beside the image",
+        broken: [
+            "src/check/image/metadata.rs each_property_that_contradicts_is_named",
+            "tests/fix_image.rs properties_are_judged_from_a_file_and_from_the_standard_input",
+        ],
+        healthy: "src/check/image/metadata.rs properties_are_read_in_each_form",
+        unreadable: "src/check/image/metadata.rs Image::parse(\"[1]\").is_err()",
+    },
 ];
 
 /// Distributions on which a check says that all is well and no fault of its kind can be there.
@@ -85,7 +264,15 @@ pub(crate) fn gaps(rows: &[Row], manifests: &Manifests) -> Result<Vec<String>> {
         gaps.push(format!("there is no check {id}, which rows of tests/faults name"));
     }
     for check in check::every() {
-        let elsewhere = ELSEWHERE.iter().any(|(id, _)| *id == check.id);
+        let elsewhere = ELSEWHERE.iter().any(|elsewhere| elsewhere.id == check.id);
+        let spellings = rows.iter().filter(|row| row.id() == Some(check.id)).count();
+        let is_of = |tempted: &String| tempted.strip_suffix("=ok").unwrap_or(tempted) == check.id;
+        if spellings == 1 {
+            gaps.push(format!("{} has one row alone: spell its fault in another way", check.id));
+        }
+        if spellings > 0 && !rows.iter().any(|row| row.tempts.iter().any(is_of)) {
+            gaps.push(format!("no look-alike tempts {}", check.id));
+        }
         match (with_rows.contains(check.id), elsewhere) {
             (false, false) => gaps.push(format!(
                 "{} has no fault in tests/faults/*.faults: add a row, or a line in ELSEWHERE (tests/faults/coverage.rs)",
@@ -95,6 +282,7 @@ pub(crate) fn gaps(rows: &[Row], manifests: &Manifests) -> Result<Vec<String>> {
             _ => {}
         }
     }
+    gaps.extend(ELSEWHERE.iter().flat_map(unproven));
     let covered = covered(rows);
     for (guest, judged) in judged(manifests)? {
         for id in judged.iter().filter(|id| with_rows.contains(*id) && !covered.contains(&(*id, guest))) {
@@ -107,6 +295,18 @@ pub(crate) fn gaps(rows: &[Row], manifests: &Manifests) -> Result<Vec<String>> {
         }
     }
     Ok(gaps)
+}
+
+/// Returns the proofs that are not where they are said to be.
+fn unproven(check: &Elsewhere) -> Vec<String> {
+    let proofs = check.broken.into_iter().chain([check.healthy, check.unreadable]);
+    let proofs = proofs.filter(|proof| !proof.starts_with("- "));
+    let is_missing = |proof: &&str| {
+        let (file, words) = proof.split_once(' ').unwrap_or((proof, ""));
+        !std::fs::read_to_string(super::path(file)).is_ok_and(|text| text.contains(words))
+    };
+    let told = |proof| format!("{}: nothing proves it any more in {proof}", check.id);
+    proofs.filter(is_missing).map(told).collect()
 }
 
 /// Returns each check with each guest that one of its rows applies to.
@@ -130,5 +330,6 @@ fn judged(manifests: &Manifests) -> Result<BTreeMap<&'static str, BTreeSet<&'sta
 
 /// Returns the checks that the table leaves out, with the reasons.
 pub(crate) fn left_out() -> String {
-    ELSEWHERE.iter().map(|(id, reason)| format!("{id:<26} {reason}\n")).collect()
+    let line = |check: &Elsewhere| format!("{:<26} {}\n", check.id, check.why);
+    ELSEWHERE.iter().map(line).collect()
 }

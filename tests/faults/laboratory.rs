@@ -55,7 +55,7 @@ impl Bench {
         Ok(bench)
     }
 
-    fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.dir.path().join("root")
     }
 
@@ -105,7 +105,7 @@ impl Bench {
 }
 
 impl Row {
-    fn occasion(&self) -> Occasion {
+    pub(crate) fn occasion(&self) -> Occasion {
         if self.of_image { Occasion::Image } else { Occasion::Diagnosis }
     }
 }
@@ -122,7 +122,18 @@ pub(crate) fn outcome(row: &Row, guest: &Guest, healthy: &[Finding]) -> Result<O
     let named = |f: &&Finding| row.finds.as_deref().is_some_and(|finds| says(f, finds));
     let is_found = if row.is_recorded { found.iter().any(|f| named(&f)) } else { new.iter().any(named) };
     let alarm = |f: &&&Finding| is_fault(f) && !named(f) && !row.allows(f.id);
-    let false_alarms = new.iter().filter(alarm).map(|f| told(f)).collect();
+    let mut false_alarms: Vec<String> = new.iter().filter(alarm).map(|f| told(f)).collect();
+    for tempted in &row.tempts {
+        let (id, is_ok) = tempted.strip_suffix("=ok").map_or((tempted.as_str(), false), |id| (id, true));
+        let of_check = found.iter().filter(|finding| finding.id == id);
+        let is_wrong = |f: &Finding| match is_ok {
+            true => f.status != Status::Ok,
+            false => matches!(f.status, Status::Skipped | Status::Blocked),
+        };
+        let wrong =
+            of_check.filter(|f| is_wrong(f)).map(|f| format!("{tempted} is asked for, not {}", told(f)));
+        false_alarms.extend(wrong);
+    }
     let report = serde_json::json!({ "findings": &found });
     let astray = commands::astray(&report, &bench.root().to_string_lossy());
     let mut outcome = Outcome { found: is_found, false_alarms, repair: None, astray };

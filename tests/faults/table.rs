@@ -1,10 +1,11 @@
 //! The table: `*.faults` here, where `== WHAT` begins a row of headers and of entries as in tests/guests/README.md.
 //!
-//! `finds: id` (or `id=status`) is the check that must fire; without it the row is a healthy look-alike. `on:` names
-//! guests and kinds of guests ([`GUESTS`]), `-NAME` takes one out. `with: parts/x` is put under the entries.
-//! `allow: id reason` is a finding that truly follows, `fix: hand reason` keeps a row from being repaired,
-//! `recorded: reason` says that the guests have the fault as they were recorded, and `occasion: image` asks what
-//! `fix-image` asks. `{name}` stands for what [`GUESTS`] says of each guest.
+//! `finds: id` (or `id=status`) is the check that must fire; without it the row is a healthy look-alike, and `tempts:`
+//! names the checks (`id`, or `id=ok` where not even a note is right) that a poorer reading of it would make fire:
+//! each must judge it. `on:` names guests and kinds of guests ([`GUESTS`]), `-NAME` takes one out. `with: parts/x` is
+//! put under the entries. `allow: id reason` is a finding that truly follows, `fix: hand reason` keeps a row from
+//! being repaired, `recorded: reason` says that the guests have the fault as they were recorded, and `occasion: image`
+//! asks what `fix-image` asks. `{name}` stands for what [`GUESTS`] says of each guest.
 
 use std::fs;
 use std::path::Path;
@@ -74,6 +75,8 @@ pub(crate) struct Row {
     pub(crate) name: String,
     /// The check that must fire, `id` or `id=status`; nothing of a look-alike.
     pub(crate) finds: Option<String>,
+    /// The checks that a look-alike tempts.
+    pub(crate) tempts: Vec<String>,
     /// Checks that fire as well because of it.
     pub(crate) allowed: Vec<String>,
     /// Whether the check's fix is for another spelling of the fault.
@@ -104,6 +107,19 @@ impl Row {
                 && !self.on.iter().filter_map(|word| word.strip_prefix('-')).any(|word| is(guest, word))
         };
         GUESTS.iter().filter(named).map(|(name, _)| *name).collect()
+    }
+
+    /// Returns the files that it makes or changes.
+    pub(crate) fn files(&self, guest: &str) -> Vec<String> {
+        let made = |line: &str| {
+            let (entry, rest) = line.split_once(' ')?;
+            let path = rest.split_whitespace().next()?.replace("\\x20", " ");
+            matches!(entry, "file" | "prog" | "edit" | "zipapp" | "elf" | "touch").then_some(path)
+        };
+        let mut files: Vec<String> = self.manifest(guest).lines().filter_map(made).collect();
+        files.sort();
+        files.dedup();
+        files
     }
 
     /// Whether only root can make it.
@@ -145,6 +161,7 @@ fn parsed(text: &str) -> Result<Row> {
     let mut row = Row {
         name,
         finds: None,
+        tempts: Vec::new(),
         allowed: Vec::new(),
         by_hand: false,
         is_recorded: false,
@@ -162,6 +179,7 @@ fn parsed(text: &str) -> Result<Row> {
         };
         match key {
             "finds" => row.finds = Some(value.to_owned()),
+            "tempts" => row.tempts = value.split_whitespace().map(str::to_owned).collect(),
             "on" => row.on = value.split_whitespace().map(str::to_owned).collect(),
             "with" => value.clone_into(&mut row.with),
             "allow" => {
@@ -178,5 +196,6 @@ fn parsed(text: &str) -> Result<Row> {
         }
     }
     ensure!(!row.guests().is_empty(), "it applies to no guest");
+    ensure!(row.finds.is_none() != row.tempts.is_empty(), "a fault finds, a look-alike tempts: ID");
     Ok(row)
 }

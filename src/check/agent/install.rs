@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 
 use super::of_agent;
 use super::remedy::{Hands, mended};
-use crate::check::{Evidence, Finding, mend};
+use crate::check::{Evidence, Finding, Status, mend};
 use crate::facts::agents::process::kind_of;
 use crate::facts::agents::{Agent, Agents, Kind, NOVACTL_SERVICE, exec};
 use crate::facts::hypervisor::Hypervisor;
@@ -67,7 +67,10 @@ pub(super) fn single(target: &Target) -> Result<Vec<Finding>> {
         .filter(|process| process.started + MOMENT <= now)
         .filter_map(|process| Some((kind_of(process)?, process)))
         .collect();
-    Ok(vec![judge_single(&enabled, &running, &Hands::of(target))])
+    let finding = judge_single(&enabled, &running, &Hands::of(target));
+    // the second one can be the one that cannot be looked at
+    let unread = agents.unread.as_ref().filter(|_| finding.status == Status::Ok);
+    Ok(vec![unread.map_or(finding, Finding::unread)])
 }
 
 /// Returns the enabled services, each once: an alias and its unit are one.
@@ -120,6 +123,10 @@ pub(super) fn enabled(target: &Target) -> Result<Vec<Finding>> {
             return Ok(vec![finding]);
         }
         let other = if agent.is_enabled() { None } else { started_elsewhere(&target.root)? };
+        let unread = target.agents().unread.as_ref().filter(|_| !agent.is_enabled() && other.is_none());
+        if let Some(unread) = unread {
+            return Ok(vec![Finding::unread(unread)]);
+        }
         Ok(vec![judge_enabled(agent, other, &Hands::of(target))])
     })
 }

@@ -66,6 +66,15 @@ fn judge(space: &Space) -> (Status, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::tree::Tree;
+    use crate::xenstore::Source;
+
+    #[test]
+    fn a_place_that_cannot_be_looked_at_is_named() {
+        let tree = Tree::of(&[("x", "")]).link("etc", "etc");
+        let target = Target::offline(tree.path(), Source::None).unwrap();
+        assert!(format!("{:#}", probe(&target).unwrap_err()).starts_with("looking at etc: "));
+    }
 
     #[test]
     fn blocks_and_inodes_both_count() {

@@ -6,6 +6,7 @@
 use anyhow::{Result, bail};
 
 use crate::check::Finding;
+use crate::facts::agents::{Agent, Kind};
 use crate::facts::cloud_init::{CloudInit, Starts};
 use crate::facts::init::Enabled;
 use crate::facts::os::{Base, Family};
@@ -23,7 +24,8 @@ struct Deviation {
 
 type Item = fn(&Target) -> Result<Vec<Deviation>>;
 
-const ITEMS: [Item; 5] = [cloud_init, arp_notify, net_generator, sysconfig_network, network_manager];
+const ITEMS: [Item; 6] =
+    [agent_unit, cloud_init, arp_notify, net_generator, sysconfig_network, network_manager];
 
 /// cloud-init beside the agent (10_rackspace.cfg of the images).
 const SETTINGS: [(&str, &str, &str); 5] = [
@@ -57,6 +59,43 @@ fn deviations(target: &Target) -> Result<Vec<Deviation>> {
     let mut found = Vec::new();
     for item in ITEMS {
         found.extend(item(target)?);
+    }
+    Ok(found)
+}
+
+/// 2.x under systemd: what uses the network at boot waits until the agent has written it. Nothing here is mended by a
+/// plan, since one more order can close a cycle.
+fn agent_unit(target: &Target) -> Result<Vec<Deviation>> {
+    const AFTER: [&str; 4] =
+        ["network-online.target", "cloud-init.service", "cloud-init-local.service", "network-pre.target"];
+    let agents = target.agents().all.iter().filter(|agent| agent.kind == Kind::Nova2 && agent.is_enabled());
+    let units =
+        agents.filter_map(Agent::service).filter_map(|service| Some((service, service.unit.as_ref()?)));
+    let mut found = Vec::new();
+    for (service, unit) in units {
+        let (name, path) = (&service.name, &service.path);
+        let mut differs = |title: String, text: &str, remedy: &str| {
+            let finding = Finding::warn(title)
+                .because("the first boot of a copy goes on before it has its addresses and its password")
+                .seen(path, text)
+                .about(name)
+                .mend(format!("{remedy} in {name}.service, as in the unit of the package"))
+                .by_hand();
+            found.push(Deviation { finding, changes: Vec::new() });
+        };
+        if !unit.words("Unit", "Before").iter().any(|before| AFTER.contains(before)) {
+            let remedy = "Before=network-online.target cloud-init.service";
+            differs(
+                format!("nothing waits for {name} at boot"),
+                "no Before= names what uses the network",
+                remedy,
+            );
+        }
+        let kind = unit.last("Service", "Type").map_or("simple", |kind| kind.value.as_str());
+        if kind != "notify" {
+            let title = format!("{name} does not say when it is ready");
+            differs(title, &format!("Type={kind}"), "Type=notify");
+        }
     }
     Ok(found)
 }

@@ -108,3 +108,37 @@ fn a_nic_that_shares_its_mac_names_who_with() {
     );
     assert_eq!(found.evidence.len(), 3);
 }
+
+#[test]
+fn a_nic_without_a_record_and_a_record_without_a_nic_are_told() {
+    const PRIVATE: &str = "bc:76:4e:20:6c:5b";
+    let (eth0, eth1) = (("eth0", "vif", PUBLIC), ("eth1", "vif", PRIVATE));
+    let bridge = ("br7", "bridge", "02:42:ac:11:00:01");
+    let of_eth0 = ("BC764E207572", r#"{"label": "public", "mac": "BC:76:4E:20:75:72"}"#);
+    let of_eth1 = ("BC764E206C5B", r#"{"label": "private", "mac": "BC:76:4E:20:6C:5B"}"#);
+    let found = |links: &[_], host: Result<HostNetwork, String>| {
+        let found = not_matching(&made_up(links, host));
+        found.into_iter().map(|f| (f.status, f.title)).collect::<Vec<_>>()
+    };
+    let ok = |text: &str| [(Status::Ok, text.to_owned())];
+    let both = "2 of the host's records, each with its NIC";
+    assert_eq!(found(&[eth0, eth1, bridge], host(&[of_eth0, of_eth1])), ok(both));
+    let nothing = (Status::Warn, "the host assigns nothing to eth1".to_owned());
+    assert_eq!(found(&[eth0, eth1], host(&[of_eth0])), [nothing]);
+    let gone = (Status::Warn, "the host assigns a NIC BC764E206C5B (private) that is not there".to_owned());
+    assert_eq!(found(&[eth0], host(&[of_eth0, of_eth1])), [gone]);
+    let unread = "reading vm-data/networking: denied".to_owned();
+    assert_eq!(found(&[eth0], Err(unread.clone())), [(Status::Skipped, unread)]);
+}
+
+#[test]
+fn a_nic_that_is_a_port_is_told_and_links_with_macs_of_their_own_are_not() {
+    let mut survey = made_up(
+        &[("eth0", "vif", PUBLIC), ("br7", "bridge", "02:42:ac:11:00:01"), ("tun0", "tun", "")],
+        host(&[]),
+    );
+    let found = sharing_a_mac(&survey);
+    assert_eq!(short(&found), [(Status::Ok, "", "no other link carries a NIC's MAC, and no NIC is a port")]);
+    survey.interfaces[0].link.master = Some("br7".to_owned());
+    assert_eq!(short(&sharing_a_mac(&survey)), [(Status::Warn, "eth0", "eth0 is a port of br7")]);
+}

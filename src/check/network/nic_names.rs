@@ -151,7 +151,7 @@ fn judged(target: &Target) -> Result<Judged> {
 
 /// Returns the command lines of the next boot and of the running kernel; `None` where nothing says.
 fn command_lines(root: &Root) -> Result<Option<Vec<(String, String)>>> {
-    let mut lines = boot_lines(root);
+    let mut lines = boot_lines(root)?;
     lines.extend(root.text_opt("proc/cmdline")?.map(|line| ("proc/cmdline".to_owned(), line)));
     Ok((!lines.is_empty()).then_some(lines))
 }

@@ -3,8 +3,10 @@
 use super::*;
 use crate::check::Status;
 use crate::facts::agents::tests::agent as agent_of;
+use crate::facts::init::Unread;
 use crate::facts::os::Family;
 use crate::facts::tools::Kind;
+use crate::facts::tree::Tree;
 
 fn os(id: &str, version: &str, base: Base) -> Os {
     let (id, version) = (id.to_owned(), version.to_owned());
@@ -22,7 +24,7 @@ fn tool(kind: Kind, services: Vec<Service>) -> Tool {
 }
 
 fn tools(all: Vec<Tool>) -> Tools {
-    Tools { all, denied: None, machine: Some(Machine::X86_64) }
+    Tools { all, machine: Some(Machine::X86_64), ..Tools::default() }
 }
 
 fn on() -> Enabled {
@@ -139,4 +141,28 @@ fn two_enabled_daemons_and_a_foreign_program_are_told() {
         let findings = single(&tools(all), &[]);
         assert_eq!((findings[0].status, findings[0].title.as_str()), (status, title));
     }
+}
+
+#[test]
+fn a_service_that_cannot_be_looked_at_leaves_open_whether_the_tools_start() {
+    let judged = |services, is_denied| {
+        let unread = Unread { reason: "reading x: it is a directory".to_owned(), is_denied };
+        let tools = Tools { unread: Some(unread), ..tools(vec![tool(Kind::XeDaemon, services)]) };
+        let enabled = enabled(&tools, Init::Systemd, Base::Debian, Weight::View);
+        [enabled, single(&tools, &[]).remove(0)].map(|finding| (finding.status, finding.title))
+    };
+    let unknown = || (Status::Unknown, "reading x: it is a directory".to_owned());
+    assert_eq!(judged(vec![], false), [unknown(), unknown()]);
+    let denied = || (Status::Skipped, "needs root: reading x: it is a directory".to_owned());
+    assert_eq!(judged(vec![], true), [denied(), denied()]);
+    let [enabled, single] = judged(vec![service("xe-daemon", on())], false);
+    assert_eq!((enabled.0, single), (Status::Ok, unknown()));
+}
+
+#[test]
+fn where_processes_are_hidden_nobody_says_that_the_tools_do_not_run() {
+    let tree = Tree::of(&[("usr/sbin/xe-daemon", "#!/bin/sh\n")]);
+    let found = xentools_running(&Target::pretending_to_be_live(tree.path())).unwrap();
+    let title = "needs root: the processes of others are hidden";
+    assert_eq!((found[0].status, found[0].title.as_str()), (Status::Skipped, title));
 }

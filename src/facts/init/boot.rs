@@ -37,7 +37,8 @@ pub struct Pulled {
 /// Returns the units that a boot pulls in by their own names.
 ///
 /// # Errors
-/// A directory cannot be read. A unit that cannot be read has no settings, as systemd would not load it.
+/// A directory cannot be read. A unit that cannot be read has no settings, and one that is a directory or a loop of
+/// links is none, as systemd would not load it.
 pub(super) fn pulled(root: &Root, units: &Units) -> Result<BTreeMap<String, Pulled>> {
     let mut first = VecDeque::from([Wanted::first("default.target", "default.target")]);
     if !root.exists("etc/cloud/cloud-init.disabled") {
@@ -65,7 +66,11 @@ fn follow(root: &Root, units: &Units, mut waiting: VecDeque<Wanted>) -> Result<B
         if boot.contains_key(&name) {
             continue;
         }
-        let Found::Unit { id, path } = units.find(root, &name)? else { continue };
+        let found = units.find(root, &name).unwrap_or_else(|e| {
+            tracing::debug!("{e:#}");
+            Found::Nothing
+        });
+        let Found::Unit { id, path } = found else { continue };
         if boot.contains_key(&id) {
             continue;
         }

@@ -62,6 +62,8 @@ pub(super) struct Units {
     entries: Mutex<HashMap<String, Arc<[Entry]>>>,
     /// The units that were read, by their own names.
     loaded: Mutex<HashMap<String, Arc<Unit>>>,
+    /// Links to themselves, by name.
+    loops: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +131,9 @@ impl Units {
             }
             units.read(root, rank, dir.path, &dirs)?;
         }
+        for (name, path) in std::mem::take(&mut units.loops) {
+            units.names.entry(name).or_insert(Place::File(path));
+        }
         for (name, place) in &units.names {
             if let Place::Alias(to) = place {
                 units.aliases.entry(to.clone()).or_default().push(name.clone());
@@ -149,10 +154,14 @@ impl Units {
             if !is_name(&entry.name) || self.names.contains_key(&entry.name) {
                 continue;
             }
-            let place =
-                if entry.is_link { link(root, &entry.name, path, dirs) } else { Ok(Some(Place::File(path))) };
+            let place = match entry.is_link {
+                true => link(root, &entry.name, path.clone(), dirs),
+                false => Ok(Some(Place::File(path.clone()))),
+            };
             match place {
                 Ok(Some(place)) => drop(self.names.insert(entry.name, place)),
+                // a link to itself: where no weaker directory has the name, whoever asks for the unit is told
+                Ok(None) if root.stat_opt(&path).is_err() => self.loops.push((entry.name, path)),
                 Ok(None) => {}
                 // One link that leads in a circle does not keep systemd from the other units.
                 Err(e) => tracing::debug!("{e:#}"),
@@ -173,7 +182,8 @@ impl Units {
                 Some(Place::File(path)) => {
                     let path = path.clone();
                     return Ok(match root.stat_opt(&path)? {
-                        None | Some(Stat { kind: Kind::Dir, .. }) => Found::Nothing,
+                        None => Found::Nothing,
+                        Some(Stat { kind: Kind::Dir, .. }) => bail!("reading {path}: it is a directory"),
                         Some(stat) if stat.kind == Kind::File && stat.size == 0 => Found::Masked(path),
                         Some(_) => Found::Unit { id, path },
                     });

@@ -149,7 +149,8 @@ impl<'r> Reader<'r> {
             }
             paths = next;
         }
-        paths.retain(|path| self.root.exists(path));
+        // sshd passes over what is not there, and ends at what it cannot open
+        paths.retain(|path| !matches!(self.root.stat_opt(path), Ok(None)));
         paths.sort();
         Ok(paths)
     }

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
+
 use crate::net::assignments;
 use crate::net::configured::Seen;
 use crate::root::Root;
@@ -32,7 +34,10 @@ impl Protocol {
         let mut found = Self::default();
         let places = match &running {
             Some(line) => vec![("proc/cmdline".to_owned(), line.trim().to_owned())],
-            None => boot_lines(root),
+            None => boot_lines(root).unwrap_or_else(|error| {
+                tracing::debug!("{error:#}");
+                Vec::new()
+            }),
         };
         for (source, line) in places {
             found.take(&source, line.split_whitespace());
@@ -81,15 +86,7 @@ impl Protocol {
     }
 
     fn take_module_options(&mut self, root: &Root) {
-        let mut files = BTreeMap::new();
-        for dir in MODPROBE_DIRS {
-            for path in root.files_in(dir, ".conf").unwrap_or_default().into_iter().take(FILES_MAX) {
-                files.insert(path.rsplit('/').next().unwrap_or_default().to_owned(), path);
-            }
-        }
-        // the file of EL5 and older
-        let paths = files.into_values().chain(["etc/modprobe.conf".to_owned()]);
-        for path in paths {
+        for path in module_files(root) {
             let text = root.text_opt(&path).ok().flatten().unwrap_or_default();
             for (place, line) in text.lines().enumerate() {
                 let seen = || Seen::line(&path, place + 1, line.trim());
@@ -115,6 +112,18 @@ impl Protocol {
     }
 }
 
+/// The files with options of modules, in the order in which they count.
+pub(super) fn module_files(root: &Root) -> Vec<String> {
+    let mut files = BTreeMap::new();
+    for dir in MODPROBE_DIRS {
+        for path in root.files_in(dir, ".conf").unwrap_or_default().into_iter().take(FILES_MAX) {
+            files.insert(path.rsplit('/').next().unwrap_or_default().to_owned(), path);
+        }
+    }
+    // the file of EL5 and older
+    files.into_values().chain(["etc/modprobe.conf".to_owned()]).collect()
+}
+
 fn is_on(value: &str) -> bool {
     value.parse::<i64>().is_ok_and(|value| value != 0)
 }
@@ -136,35 +145,40 @@ fn is_builtin(root: &Root) -> bool {
 
 /// The command line that the next boot will have, each part with its place. What GRUB reads decides; its source,
 /// `/etc/default/grub`, stands in where there is no such file.
-pub(crate) fn boot_lines(root: &Root) -> Vec<(String, String)> {
-    let entries = loader_entry(root);
+///
+/// # Errors
+/// The file that decides cannot be read.
+pub(crate) fn boot_lines(root: &Root) -> Result<Vec<(String, String)>> {
+    let entries = loader_entry(root)?;
     if !entries.is_empty() {
-        return entries;
+        return Ok(entries);
     }
     for path in ["boot/grub2/grub.cfg", "boot/grub/grub.cfg", "boot/grub/grub.conf", "boot/grub/menu.lst"] {
-        let Some(text) = root.text_opt(path).ok().flatten() else { continue };
+        let Some(text) = root.text_opt(path)? else { continue };
         let is_kernel = |line: &str| {
             matches!(line.split_whitespace().next(), Some("linux" | "linux16" | "linuxefi" | "kernel"))
         };
         // the first entry is the one that boots unless somebody chose another
         if let Some((place, line)) = text.lines().enumerate().find(|(_, line)| is_kernel(line)) {
-            return vec![(format!("{path}:{}", place + 1), line.trim().to_owned())];
+            return Ok(vec![(format!("{path}:{}", place + 1), line.trim().to_owned())]);
         }
     }
-    let Some(text) = root.text_opt("etc/default/grub").ok().flatten() else { return Vec::new() };
+    let Some(text) = root.text_opt("etc/default/grub")? else { return Ok(Vec::new()) };
     let variables = assignments::parse(&text);
-    ["GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT"]
+    let lines = ["GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT"]
         .into_iter()
         .filter_map(|name| assignments::last(&variables, name))
-        .map(|variable| (format!("etc/default/grub:{}", variable.line), variable.value.clone()))
-        .collect()
+        .map(|variable| (format!("etc/default/grub:{}", variable.line), variable.value.clone()));
+    Ok(lines.collect())
 }
 
 /// The options of the newest entry of the Boot Loader Specification; `$kernelopts` of EL8 is in GRUB's environment.
-fn loader_entry(root: &Root) -> Vec<(String, String)> {
-    let entries = root.files_in("boot/loader/entries", ".conf").unwrap_or_default();
-    let Some(path) = entries.iter().rev().find(|path| !path.contains("rescue")) else { return Vec::new() };
-    let text = root.text_opt(path).ok().flatten().unwrap_or_default();
+fn loader_entry(root: &Root) -> Result<Vec<(String, String)>> {
+    let entries = root.files_in("boot/loader/entries", ".conf")?;
+    let Some(path) = entries.iter().rev().find(|path| !path.contains("rescue")) else {
+        return Ok(Vec::new());
+    };
+    let text = root.text_opt(path)?.unwrap_or_default();
     let mut lines = Vec::new();
     for (place, line) in text.lines().enumerate() {
         let Some(options) = line.strip_prefix("options") else { continue };
@@ -173,7 +187,7 @@ fn loader_entry(root: &Root) -> Vec<(String, String)> {
             lines.extend(kernelopts(root));
         }
     }
-    lines
+    Ok(lines)
 }
 
 fn kernelopts(root: &Root) -> Option<(String, String)> {

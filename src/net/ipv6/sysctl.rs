@@ -126,7 +126,8 @@ pub(crate) fn files(root: &Root) -> Vec<String> {
         }
     }
     let mut files: Vec<String> = files.into_values().collect();
-    if !has_systemd(root) && root.exists(MAIN) {
+    // one that cannot be looked at is left to whoever reads it
+    if !has_systemd(root) && !matches!(root.stat_opt(MAIN), Ok(None)) {
         files.push(MAIN.to_owned());
     }
     files

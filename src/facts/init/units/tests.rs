@@ -192,3 +192,20 @@ fn a_huge_unit_file_is_refused() {
         "reading etc/systemd/system/a.service: 1048589 bytes, more than 1048576 are no unit file"
     );
 }
+
+#[test]
+fn a_directory_and_a_link_to_itself_are_named_and_keep_no_other_unit_from_the_boot() {
+    let place = "etc/systemd/system/a.service";
+    let of =
+        |entry| with(&[entry], |root, units| format!("{:#}", units.find(root, "a.service").unwrap_err()));
+    assert_eq!(of(("etc/systemd/system/a.service/x", "")), format!("reading {place}: it is a directory"));
+    let looped = of((place, "-> a.service"));
+    assert!(looped.starts_with(&format!("looking at {place}: Too many levels")), "{looped}");
+    let entries = [
+        (place, "-> a.service"),
+        ("etc/systemd/system/default.target", "[Unit]\nWants=a.service b.service\n"),
+        ("etc/systemd/system/b.service", "[Service]\n"),
+    ];
+    let boot = with(&entries, |root, units| super::super::boot::pulled(root, units).unwrap());
+    assert_eq!(boot.into_keys().collect::<Vec<_>>(), ["b.service", "default.target"]);
+}
