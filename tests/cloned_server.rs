@@ -71,8 +71,15 @@ look() {
   show $of-name cat /etc/hostname
   show $of-shadow cat /etc/shadow
 }
-server=$1
-case $server in
+# A check has two seconds, which under emulation on a busy machine are too few: once more where one is left open.
+judged() {
+  for _ in 1 2 3 4 5; do
+    "$@" >/run/lab/judged
+    grep -q '"status": "unknown"' /run/lab/judged || break
+  done
+  cat /run/lab/judged
+}
+case $1 in
 a)
   # an agent that works, in the place of the one that no longer will
   novactl agent run --log-file /run/lab/agent.log &
@@ -82,15 +89,15 @@ a)
   ;;
 b)
   of=b look
-  show b-doctor novactl doctor --format json
-  show b-fix novactl doctor --fix --yes --format json
+  show b-doctor judged novactl doctor --format json
+  show b-fix judged novactl doctor --fix --yes --format json
   of=b-mended look
-  show b-again novactl doctor --format json
+  show b-again judged novactl doctor --format json
   ;;
 c)
   until_host
   of=c look
-  show c-doctor novactl doctor --format json
+  show c-doctor judged novactl doctor --format json
   ;;
 esac
 "#;
@@ -187,7 +194,7 @@ fn a_clone_of_a_broken_server_has_its_addresses_until_doctor_or_fix_image_mends_
 
     // mended, it is what its host says, on its disk as well; its password and name are set when the host asks
     let fixed = all.json("b-fix");
-    assert_eq!(fixed["result"], "applied", "{fixed:#}");
+    assert!(["applied", "nothing-to-do"].iter().any(|result| fixed["result"] == *result), "{fixed:#}");
     all.is("b-mended", "10.0.7", "web-a", OLD_PASSWORD);
     all.is_healthy("b-again");
     all.is_healthy("b-disk-mended");
