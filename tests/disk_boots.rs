@@ -83,7 +83,9 @@ fn a_broken_image_is_mended_and_boots_to_a_login_as_a_new_server() {
     let made = run(&mut fix).unwrap();
     assert!(made.contains("DONE"), "{made}");
 
-    let mut console = Console::logged_in(&image, PASSWORD);
+    // the hardware clock stands still since more than three days ago, as after a restored snapshot
+    let past = run(Command::new("date").args(["-u", "-d", "-78 hours", "+%Y-%m-%dT%H:%M:%S"])).unwrap();
+    let mut console = Console::logged_in(&image, PASSWORD, Some(past.trim()));
     let id = console.shell("cat /etc/machine-id");
     assert!(id.len() == 32 && id != OLD_ID, "{id}");
     let ssh = console.shell("systemctl start ssh; systemctl is-active ssh");
@@ -97,5 +99,38 @@ fn a_broken_image_is_mended_and_boots_to_a_login_as_a_new_server() {
     // it was started, and says that QEMU is no Xen
     let status = console.shell("systemctl show -P ExecMainStartTimestampMonotonic novactl-agent");
     assert!(status.parse::<u64>().is_ok_and(|time| time > 0), "{status}");
+    the_clock_is_judged_by_what_is_there(&mut console);
     console.off();
+}
+
+/// The witnesses of the check `clock` on a system with a hardware clock, and that its commands end in a healthy one.
+fn the_clock_is_judged_by_what_is_there(console: &mut Console) {
+    let doctor = "novactl doctor --only clock --format json | tr -d '\n'; echo";
+    let mut clock = |step: &str| {
+        let report: serde_json::Value =
+            serde_json::from_str(&console.shell(&format!("{step}{doctor}"))).unwrap();
+        report["findings"][0].clone()
+    };
+    let behind = clock("");
+    assert_eq!(behind["status"], "warn", "{behind:#}");
+    assert_eq!(behind["title"], "the clock is 3 days behind the newest file here");
+    assert_eq!(
+        behind["remedy"]["commands"][0],
+        serde_json::json!(["apt-get", "install", "chrony"]),
+        "{behind:#}"
+    );
+    // what the time service would do
+    let apart = clock("date -s '78 hours' >/dev/null; ");
+    assert_eq!(
+        (&apart["status"], &apart["title"]),
+        (&"warn".into(), &"the clock and the hardware clock are 3 days apart".into())
+    );
+    let commands = apart["remedy"]["commands"].as_array().unwrap();
+    assert_eq!(commands.last(), Some(&serde_json::json!(["hwclock", "--systohc"])), "{apart:#}");
+    let set = clock("hwclock --systohc; ");
+    assert_eq!(
+        (&set["status"], &set["title"]),
+        (&"ok".into(), &"nothing here contradicts the clock".into()),
+        "{set:#}"
+    );
 }

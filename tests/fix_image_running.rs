@@ -146,7 +146,7 @@ fn a_running_server_is_mended_goes_on_working_and_its_copy_is_a_new_server() {
     assert!(child.wait().unwrap().code().is_some_and(|code| code <= 1));
 
     let old_key = fs::read_to_string(copy.join("etc/ssh/ssh_host_ed25519_key.pub")).unwrap();
-    let mut console = Console::logged_in(&image, PASSWORD);
+    let mut console = Console::logged_in(&image, PASSWORD, None);
     let id = console.shell("cat /etc/machine-id");
     assert!(id.len() == 32 && id != OLD_ID, "{id}");
     assert_eq!(console.shell("cat /etc/hostname; hostname"), "localhost");

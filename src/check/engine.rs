@@ -108,10 +108,7 @@ fn probe_all(
             vec![Finding::skipped(reason)]
         } else {
             let limit = (limits.check + check.needs.wait).min(end.saturating_duration_since(before));
-            worker.probe(check, limit).unwrap_or_else(|reason| {
-                worker = Worker::start(target);
-                vec![Finding::unknown(reason)]
-            })
+            worker.probe(check, limit)
         };
         if found.is_empty() {
             found.push(Finding::skipped("does not apply here"));
@@ -156,9 +153,11 @@ fn unmet(check: &Check, target: &Target) -> Option<&'static str> {
     None
 }
 
-/// A thread that probes one check after the other. It is left behind when a probe hangs.
+/// A thread that probes one check after the other. It is left behind when a probe hangs, and another takes its place.
 struct Worker {
+    target: Arc<Target>,
     order: mpsc::Sender<&'static Check>,
+    /// What was found; where something of it can be mended, once more with what the fix would change.
     result: mpsc::Receiver<Result<Vec<Finding>, String>>,
 }
 
@@ -166,6 +165,7 @@ impl Worker {
     fn start(target: &Arc<Target>) -> Self {
         let (order, orders) = mpsc::channel::<&'static Check>();
         let (done, result) = mpsc::channel();
+        let worker = Self { target: Arc::clone(target), order, result };
         let target = Arc::clone(target);
         thread::spawn(move || {
             for check in orders {
@@ -174,17 +174,39 @@ impl Worker {
                 let found = probed.map_err(|panic| format!("the check crashed: {}", words(&*panic)));
                 let found = found.map(|found| found.unwrap_or_else(|e| vec![failed(&e)]));
                 // Nobody listens any more when the deadline has passed.
+                if let Ok(found) = &found
+                    && check.fix.is_some()
+                    && found.iter().any(is_mendable)
+                {
+                    let _ = done.send(Ok(found.clone()));
+                }
                 let _ = done.send(found.map(|found| with_fixable(check, &target, found)));
             }
         });
-        Self { order, result }
+        worker
     }
 
-    /// Returns what the probe found, or why the worker is lost.
-    fn probe(&self, check: &'static Check, limit: Duration) -> Result<Vec<Finding>, String> {
-        if self.order.send(check).is_err() {
-            return Err("the check could not be started".to_owned());
+    /// Returns what the probe found. Planning the fix has a time limit of its own: a network manager's check of its new
+    /// files can take longer than the look, and what was found stands without it.
+    fn probe(&mut self, check: &'static Check, limit: Duration) -> Vec<Finding> {
+        let asked = self.order.send(check).map_err(|_| "the check could not be started".to_owned());
+        let found = match asked.and_then(|()| self.answer(limit)) {
+            Ok(found) => found,
+            Err(reason) => {
+                *self = Self::start(&self.target);
+                return vec![Finding::unknown(reason)];
+            }
+        };
+        if !found.iter().any(is_mendable) {
+            return found;
         }
+        self.answer(limit).unwrap_or_else(|_| {
+            *self = Self::start(&self.target);
+            found
+        })
+    }
+
+    fn answer(&self, limit: Duration) -> Result<Vec<Finding>, String> {
         match self.result.recv_timeout(limit) {
             Ok(found) => found,
             Err(RecvTimeoutError::Timeout) => Err(format!("no result within {} s", limit.as_secs_f32())),
@@ -193,10 +215,12 @@ impl Worker {
     }
 }
 
+fn is_mendable(finding: &Finding) -> bool {
+    finding.status >= Status::Note && finding.remedy.as_ref().is_some_and(|remedy| remedy.fixable)
+}
+
 /// Takes back that a finding can be mended where the check's fix would change nothing.
 fn with_fixable(check: &Check, target: &Target, mut found: Vec<Finding>) -> Vec<Finding> {
-    let is_mendable =
-        |f: &Finding| f.status >= Status::Note && f.remedy.as_ref().is_some_and(|remedy| remedy.fixable);
     let changes_something = || {
         let plan = check.fix.and_then(|fix| fix(target).ok())?;
         Some(!plan.prepare(&target.root).ok()?.is_empty())
@@ -288,6 +312,19 @@ mod tests {
             statuses(&[&CRASH, &ERROR, &HANG, &PLAIN]),
             [Status::Unknown, Status::Unknown, Status::Unknown, Status::Ok]
         );
+    }
+
+    #[test]
+    fn a_fix_that_hangs_hides_no_finding_and_the_others_go_on() {
+        const BROKEN: Check = Check {
+            probe: |_| Ok(vec![Finding::fail("broken").mend("mend it")]),
+            fix: Some(|_| {
+                thread::park();
+                Ok(Plan::default())
+            }),
+            ..PLAIN
+        };
+        assert_eq!(statuses(&[&BROKEN, &PLAIN]), [Status::Fail, Status::Ok]);
     }
 
     #[test]

@@ -2,7 +2,9 @@
 # A Debian 12 with sshd that boots from an image in QEMU without KVM, its console on the standard input and output.
 #
 #   boot-image.sh fetch          the tree, the kernel and its initramfs; nothing when that is done; prints the tree
-#   boot-image.sh boot IMAGE     boots a raw image whose first file system has the label root, and writes to it
+#   boot-image.sh boot IMAGE [CLOCK]
+#                                boots a raw image whose first file system has the label root, and writes to it; the
+#                                hardware clock says CLOCK, or the time
 #
 # Kept in ${NOVACTL_LAB:-target/lab}: 350 MB. Needs root, mmdebstrap, apt-get, qemu-system-x86_64, cpio and
 # busybox-static. SOURCES names a file of apt sources or a mirror to use instead of the machine's own.
@@ -81,6 +83,6 @@ boot)
   exec timeout -s KILL "${BOOT_LIMIT:-300}" qemu-system-x86_64 -accel tcg -cpu max -M q35 -m 768 -smp 1 -display none \
     -no-reboot -nodefaults -serial stdio -monitor none -kernel "$linux/vmlinuz" -initrd "$linux/initrd" \
     -append "console=ttyS0 quiet mitigations=off audit=0 systemd.show_status=no systemd.mask=systemd-networkd-wait-online.service" \
-    -drive "file=$2,format=raw,if=virtio" -device virtio-rng-pci ;;
-*) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    -drive "file=$2,format=raw,if=virtio" -device virtio-rng-pci -rtc "base=${3:-utc}" ;;
+*) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

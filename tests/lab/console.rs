@@ -22,9 +22,15 @@ pub struct Console {
 }
 
 impl Console {
-    pub fn boot(image: &Path) -> Self {
+    pub fn boot(image: &Path, clock: Option<&str>) -> Self {
         let mut command = Command::new(lab::scripts().join("boot-image.sh"));
-        command.arg("boot").arg(image).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .arg("boot")
+            .arg(image)
+            .args(clock)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         Self { child, input, output, seen: String::new() }
@@ -57,9 +63,10 @@ impl Console {
         self.until("END").replace('\r', "").trim().to_owned()
     }
 
-    /// Boots an image to its login and logs root in.
-    pub fn logged_in(image: &Path, password: &str) -> Self {
-        let mut console = Self::boot(image);
+    /// Boots an image to its login and logs root in; the hardware clock says `clock`, such as
+    /// `2026-11-23T04:00:00`, or the time.
+    pub fn logged_in(image: &Path, password: &str, clock: Option<&str>) -> Self {
+        let mut console = Self::boot(image, clock);
         console.until("login: ");
         console.types("root");
         console.until("Password: ");

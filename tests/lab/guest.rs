@@ -84,10 +84,18 @@ impl Guest {
             std::fs::write(file.path(), host).unwrap();
             boot.arg(file.path());
         }
-        let console = run(&mut boot).unwrap();
-        let shown = parse(&console);
-        assert!(!shown.is_empty(), "nothing was shown:\n{console}");
-        shown
+        shown(&mut boot)
+    }
+
+    /// Boots dom0 with disks and a script there that starts servers of them (tests/lab/xen/servers); in each runs `script`
+    /// with its name when it has booted.
+    pub fn servers(&self, script: &str, host: &str, disks: &[&Path]) -> HashMap<String, Shown> {
+        self.write("test.sh", script);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), host).unwrap();
+        let mut boot = Command::new(&self.script);
+        boot.arg("servers").arg(self.root.path()).arg(file.path()).args(disks);
+        shown(&mut boot)
     }
 
     fn place(&self, path: &str) -> PathBuf {
@@ -103,6 +111,13 @@ impl Guest {
             std::fs::copy(path, self.place(path.trim_start_matches('/'))).unwrap();
         }
     }
+}
+
+fn shown(boot: &mut Command) -> HashMap<String, Shown> {
+    let console = run(boot).unwrap();
+    let shown = parse(&console);
+    assert!(!shown.is_empty(), "nothing was shown:\n{console}");
+    shown
 }
 
 fn run(command: &mut Command) -> Result<String, String> {

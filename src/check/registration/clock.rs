@@ -7,7 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
-use crate::check::Finding;
+use crate::check::{Finding, Remedy};
+use crate::facts::init::{Enabled, Init, Service};
+use crate::facts::os::Base;
 use crate::plan::journal;
 use crate::root::{Kind, Root};
 use crate::target::Target;
@@ -16,6 +18,9 @@ use crate::target::Target;
 const SLACK: i64 = 600; // seconds
 /// Where the newest files are.
 const DIRS: [&str; 6] = ["var/log", "etc", "var/lib/dpkg", "var/lib/rpm", "usr/bin", "boot"];
+/// What keeps the clock, under the names that distributions give their services.
+const TIME_SERVICES: [&str; 8] =
+    ["chronyd", "chrony", "systemd-timesyncd", "ntpsec", "ntpd", "ntp", "openntpd", "busybox-ntpd"];
 /// Files of a directory that are looked at.
 const ENTRIES_MAX: usize = 5000;
 /// Time zones and their daylight saving lie within this, in quarters of an hour (tzdata: -12 to +14 hours).
@@ -43,17 +48,66 @@ pub(super) fn probe(target: &Target) -> Result<Vec<Finding>> {
     let hardware = hardware(root)?;
     let newest = newest(root)?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or(0);
-    Ok(vec![judged(i64::try_from(since).unwrap_or(i64::MAX), newest.as_ref(), hardware)])
+    let finding = judged(i64::try_from(since).unwrap_or(i64::MAX), newest.as_ref(), hardware);
+    let Some(caveat) = &finding.remedy else { return Ok(vec![finding]) };
+    let services = TIME_SERVICES.iter().filter_map(|name| target.services().named(root, name).transpose());
+    let services = services.collect::<Result<Vec<_>>>()?;
+    let is_on = |service: &&Service| matches!(service.enabled, Enabled::Yes(_));
+    let service = services.iter().find(is_on).or(services.first());
+    let kept = kept(service, target.os().base, hardware.is_some());
+    let remedy = Remedy { text: format!("{}; {}", kept.text, caveat.text), ..kept };
+    Ok(vec![Finding { remedy: Some(remedy), ..finding }])
+}
+
+/// Returns what keeps the clock right from now on. A service steps a clock that is far off at its start only.
+pub(super) fn kept(service: Option<&Service>, base: Base, has_hardware: bool) -> Remedy {
+    let argv = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let (text, mut commands) = match service {
+        Some(service) => {
+            let name = service.name.as_str();
+            let start = match service.init {
+                Init::Systemd => argv(&["systemctl", "restart", name]),
+                Init::OpenRc => argv(&["rc-service", name, "restart"]),
+                _ => argv(&["service", name, "restart"]),
+            };
+            if matches!(service.enabled, Enabled::Yes(_)) {
+                (format!("{name} is on and does not keep it: start it anew, and read its log"), vec![start])
+            } else if service.init == Init::Systemd {
+                (format!("switch {name} on"), vec![argv(&["systemctl", "enable", "--now", name])])
+            } else {
+                (format!("start {name}, and switch it on at boot"), vec![start])
+            }
+        }
+        None => {
+            let install: &[&str] = match base {
+                Base::Debian => &["apt-get", "install", "chrony"],
+                Base::RedHat => &["yum", "install", "chrony"],
+                Base::Suse => &["zypper", "install", "chrony"],
+                Base::Alpine => &["apk", "add", "chrony"],
+                _ => &[],
+            };
+            let commands = if install.is_empty() { Vec::new() } else { vec![argv(install)] };
+            ("no time service is installed: install chrony, and see that it starts".to_owned(), commands)
+        }
+    };
+    // what it holds is the clock after the next boot
+    if has_hardware {
+        commands.push(argv(&["hwclock", "--systohc"]));
+    }
+    Remedy { text, commands, fixable: false }
 }
 
 pub(super) fn judged(now: i64, newest: Option<&Witness>, hardware: Option<Hardware>) -> Finding {
     const WHY: &str = "TLS and package signatures are refused as not yet valid or expired, backups are named wrongly, cloud-init waits";
     if let Some(newest) = newest.filter(|newest| newest.time > now + SLACK) {
-        return Finding::warn(format!("the clock is {} behind the newest file here", in_words(newest.time - now)))
-            .because(WHY)
-            .seen(&newest.source, format!("written {}", date(newest.time)))
-            .seen("the clock", date(now))
-            .mend("start a time service (chronyd, systemd-timesyncd); where the clock was ahead once, touch the file");
+        return Finding::warn(format!(
+            "the clock is {} behind the newest file here",
+            in_words(newest.time - now)
+        ))
+        .because(WHY)
+        .seen(&newest.source, format!("written {}", date(newest.time)))
+        .seen("the clock", date(now))
+        .mend("where the clock was ahead once, touch the file");
     }
     let Some(hardware) = hardware else {
         return Finding::ok(
@@ -73,7 +127,7 @@ pub(super) fn judged(now: i64, newest: Option<&Witness>, hardware: Option<Hardwa
     finding
         .seen("the clock", date(now))
         .seen("sys/class/rtc/rtc0/since_epoch", date(hardware.time))
-        .mend("start a time service (chronyd, systemd-timesyncd), then hwclock --systohc; which of the two is right is not known here")
+        .mend("which of the two is right is not known here")
 }
 
 /// Whether a difference is that of a time zone.

@@ -1,7 +1,10 @@
-use super::clock::{Hardware, Witness, judged};
+use super::clock::{Hardware, Witness, judged, kept};
 use super::*;
 use crate::check::Status;
 use crate::check::network::trial::{found, short};
+use crate::facts::agents::tests::unit;
+use crate::facts::init::{Enabled, Init, Service};
+use crate::facts::os::Base;
 
 fn check(id: &str) -> &'static Check {
     CHECKS.iter().find(|check| check.id == id).unwrap()
@@ -84,6 +87,42 @@ fn a_clock_is_far_off_when_something_speaks_against_it() {
     let finding = judged(NOW, at(NOW + 90_000).as_ref(), None);
     let texts: Vec<_> = finding.evidence.iter().map(|evidence| evidence.text.as_str()).collect();
     assert_eq!(texts, ["written 2025-11-26 22:39 UTC", "2025-11-25 21:39 UTC"]);
+}
+
+#[test]
+fn the_next_step_is_the_time_service_that_this_system_has() {
+    let service = |init, enabled| Service { init, unit: None, ..unit("chronyd", enabled, &[]) };
+    let on = || Enabled::Yes("x".to_owned());
+    let off = || Enabled::No("x".to_owned());
+    for (service, base, want) in [
+        (
+            Some(service(Init::Systemd, off())),
+            Base::RedHat,
+            "switch chronyd on: systemctl enable --now chronyd",
+        ),
+        (
+            Some(service(Init::Systemd, on())),
+            Base::RedHat,
+            "chronyd is on and does not keep it: start it anew, and read its log: systemctl restart chronyd",
+        ),
+        (
+            Some(service(Init::OpenRc, off())),
+            Base::Alpine,
+            "start chronyd, and switch it on at boot: rc-service chronyd restart",
+        ),
+        (
+            None,
+            Base::Debian,
+            "no time service is installed: install chrony, and see that it starts: apt-get install chrony",
+        ),
+        (None, Base::Gentoo, "no time service is installed: install chrony, and see that it starts"),
+    ] {
+        let remedy = kept(service.as_ref(), base, false);
+        let words = [vec![remedy.text], remedy.commands.iter().map(|argv| argv.join(" ")).collect()].concat();
+        assert_eq!(words.join(": "), want);
+    }
+    let with_hardware = kept(None, Base::Gentoo, true).commands;
+    assert_eq!(with_hardware, [["hwclock", "--systohc"]]);
 }
 
 const AVC: &str = "type=AVC msg=audit(1764100000.123:456): avc:  denied  { write } for  pid=812 comm=\"nova-agent\" name=\"nova-agent.log\" dev=\"xvda1\" ino=1 scontext=system_u:system_r:init_t:s0 tcontext=system_u:object_r:user_home_t:s0 tclass=file permissive=0\n";
