@@ -34,7 +34,7 @@ const EVERY: [Instead; 5] =
     [Instead::Directory, Instead::Loop, Instead::Huge, Instead::Nothing, Instead::Noise];
 
 /// Ends of files, the checks that call them a fault, and why they are right.
-const RIGHT: [(&str, &str, &str); 19] = [
+const RIGHT: [(&str, &str, &str); 21] = [
     ("xenstore.json", "xenstore-reachable", "a store that was named is to be there"),
     ("sbin/xe-daemon", "xentools-installed", "a directory is no daemon"),
     ("bin/busybox bin/sh", "root-account-usable", "a shell that is a directory is none"),
@@ -82,11 +82,18 @@ const RIGHT: [(&str, &str, &str); 19] = [
     ),
     ("etc/sysctl.conf", "golden-image", "the file says nothing of it"),
     ("etc/redhat-release", "agent-supports-distro", "1.x reads it: an unknown name"),
+    ("nova-agent.log", "agent-log", "the system's log says it, and the agent's own says nothing later"),
+    ("ifcfg-eth0.1448461234.bak~", "config-lost", "the other interface's file was moved away as well"),
 ];
 
 /// Checks that call all well though the file of the fault cannot be read, ends of files, and why they are right.
-const WELL: [(&str, &str, &str); 24] = [
-    ("agent-log", "nova-agent.log", "a log of any size is read at its end, which says nothing here"),
+const WELL: [(&str, &str, &str); 26] = [
+    (
+        "agent-log",
+        "nova-agent.log syslog messages kern.log",
+        "a log of any size is read at its end, which says nothing here",
+    ),
+    ("agent-log", "hardening.conf", "what was logged before the unit was changed says nothing of it"),
     ("agent-log-size", "nova-agent.log", "64 MiB are not too many; agent-log says that it is a directory"),
     ("selinux-denials", "audit.log", "a log of any size is read at its end, which says nothing here"),
     ("agent-unit-native", "yum.log", "a log of any size is read at its end, which says nothing here"),
@@ -104,7 +111,12 @@ const WELL: [(&str, &str, &str); 24] = [
         "the unit of a weaker directory counts",
     ),
     ("network-owner-single", "sbin/NetworkManager sbin/ifup", "what cannot be run owns no NIC"),
-    ("network-owner-single", "10-eth0.network", "networkd passes over it, and owns no NIC by it"),
+    (
+        "network-owner-single",
+        "10-eth0.network 10-nics.network 80-dhcp.network",
+        "networkd passes over it, and owns no NIC by it",
+    ),
+    ("ipv6-enabled-public", "rackspace-cloud.yaml", "netplan-valid says that it cannot be read"),
     ("cloud-init-datasource cloud-init-network", ".cfg", "cloud-init takes regular files alone"),
     ("golden-image", ".cfg", "cloud-init takes regular files alone"),
     ("golden-image", "75-persistent-net-generator.rules", "udev reads no loop of links"),
@@ -114,7 +126,7 @@ const WELL: [(&str, &str, &str); 24] = [
     ("unexpected-interfaces", "client.conf sbin/openvpn", "OpenVPN does not start with it"),
     ("unexpected-interfaces", "bonding_masters", "a file of the kernel's"),
     ("nic-names-stable", "systemd-udevd", "without udev nothing renames"),
-    ("agent-supports-distro", "etc/os-release", "the other release files say it"),
+    ("agent-supports-distro agent-version", "/os-release", "the other release files say it"),
     ("shadow-intact", "shadow.lock", "a lock is a file"),
     ("hostname-consistent", "etc/HOSTNAME", "a link is openSUSE's own, to the other file"),
     ("nm-profile-single", ".nmconnection", "NetworkManager takes regular files alone"),

@@ -57,7 +57,7 @@ const ANSWERS: [Answered; 17] = [
         command: RESET,
         text: "Error flushing network",
         why: "the old addresses could not be removed: the interfaces after it were not configured and are down",
-        what: "look with ip link whether the interface is there, then reset the network again",
+        what: "on the running server, see whether ip link names it, then reset the network again",
     },
     Answered {
         command: RESET,
