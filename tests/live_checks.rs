@@ -111,6 +111,31 @@ const FAULTS: &[Fault] = &[
         found: &[("agent-enabled", "fail", "python3-nova-agent does not start at boot", Told)],
     },
     Fault {
+        name: "tools that do not start at boot, and an agent that no start brings back",
+        make: "systemctl disable $T; drop_in broken '' ExecStartPre=/bin/false
+            systemctl daemon-reload; systemctl restart $U || true",
+        found: &[
+            (
+                "xentools-enabled",
+                "warn",
+                "",
+                // the one that fails takes the other back, and is told
+                Hand(
+                    "code=0; /root/novactl doctor --fix --yes --topic xentools,agent >/run/said 2>&1 || code=$?
+                    [ $code = 4 ]; ! systemctl -q is-enabled $T
+                    $(grep -o 'novactl doctor --fix --only [a-z,-]*' /run/said | sed s,^,/root/,) --yes
+                    systemctl -q is-enabled $T",
+                ),
+            ),
+            (
+                "agent-running",
+                "fail",
+                "python3-nova-agent has failed (exit-code)",
+                Hand("rm -r $D; systemctl daemon-reload; systemctl restart $U"),
+            ),
+        ],
+    },
+    Fault {
         name: "masked and stopped",
         make: "systemctl mask --now $U",
         found: &[("agent-enabled", "fail", "python3-nova-agent is masked", Fix)],

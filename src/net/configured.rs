@@ -168,7 +168,7 @@ impl<'r> Scan<'r> {
     /// One of them could not be read.
     pub(crate) fn complete(self) -> Result<()> {
         match self.found.unread.first() {
-            Some(unread) => bail!("reading {}: {}", unread.source, unread.text),
+            Some(unread) => bail!("{}", unread.text),
             None => Ok(()),
         }
     }
@@ -216,9 +216,11 @@ impl<'r> Scan<'r> {
         }
     }
 
-    /// Keeps the reason why a file could not be read.
+    /// Keeps the reason why a file could not be read; it names the file.
     pub(super) fn trouble(&mut self, path: &str, error: &anyhow::Error) {
-        self.found.unread.push(Seen::at(path, format!("{error:#}")));
+        let text = format!("{error:#}");
+        let text = if text.contains(path) { text } else { format!("reading {path}: {text}") };
+        self.found.unread.push(Seen::at(path, text));
     }
 
     /// Adds an entry.

@@ -45,7 +45,7 @@ fn missing(target: &Target) -> Result<Judged> {
     }
     let configuration = target.configuration();
     if let Some(unread) = configuration.unread.first() {
-        anyhow::bail!("reading {}: {}", unread.source, unread.text);
+        anyhow::bail!("{}", unread.text);
     }
     let known = Known { machine: &machine, survey };
     let nics: Vec<&Planned> = configuration.planned.iter().filter(|entry| entry.kind.is_nic()).collect();

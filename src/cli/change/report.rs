@@ -34,7 +34,7 @@ pub(in crate::cli) struct ChangeReport {
     /// How many of the findings were shown with the plan.
     #[serde(skip)]
     told: usize,
-    /// What is to be done when it is made.
+    /// What is to be done now.
     #[serde(skip)]
     next: Vec<Step>,
     #[serde(skip)]
@@ -131,8 +131,26 @@ impl ChangeReport {
 
     /// Names what is to be done when it is made.
     pub(in crate::cli) fn then(self, next: Vec<Step>) -> Self {
-        let next = if self.is_done() { next } else { Vec::new() };
-        Self { next, ..self }
+        if self.is_done() { Self { next, ..self } } else { self }
+    }
+
+    /// Returns why it was taken back.
+    pub(in crate::cli) fn taken_back(&self) -> Option<&str> {
+        self.words.as_deref().filter(|_| self.result == Outcome::Reverted)
+    }
+
+    /// One fix that fails takes the others back with it: says how to make those without it.
+    pub(in crate::cli) fn or_without(mut self, target: &Target, id: &str, ids: &[String]) -> Self {
+        let others: Vec<&str> = ids.iter().map(String::as_str).filter(|other| *other != id).collect();
+        if others.is_empty() {
+            return self;
+        }
+        let command = ["novactl", "doctor", "--fix", "--only", &others.join(",")].map(str::to_owned);
+        let command = command.into_iter().chain(target.options()).collect();
+        self.next.push(Step { text: format!("mend the rest, without {id}"), commands: vec![command] });
+        let explain = ["novactl", "explain", id].map(str::to_owned).into();
+        self.next.push(Step { text: format!("then mend {id} by hand"), commands: vec![explain] });
+        self
     }
 
     /// Says what the second look came to, each check once.

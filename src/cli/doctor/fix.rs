@@ -95,10 +95,25 @@ pub(super) fn mend(
         left,
     };
     let mut report = change::carry_out(global, target, consent, journal.as_ref(), request)?;
+    if let Some(id) = report.taken_back().and_then(|words| what_failed(target, &ids, words)) {
+        report = report.or_without(target, id, &ids);
+    }
     // the process that would revert it needs the journal while somebody reads the question
     drop(journal);
     if !consent.yes {
         change::ask_to_keep(target, &mut report)?;
     }
     Ok(report)
+}
+
+/// Returns the check that did not verify, or whose fix runs the program that failed, by the words of the failure.
+fn what_failed<'i>(target: &Target, ids: &'i [String], words: &str) -> Option<&'i String> {
+    let fails = |id: &&String| {
+        let check = check::every().find(|check| check.id == **id);
+        let plan = check.and_then(|check| check.fix?(target).ok()).unwrap_or_default();
+        let mut programs = plan.steps.iter().map(|step| &step.run).chain(&plan.activate);
+        programs.any(|program| words.contains(&format!("running {}", program.line())))
+    };
+    let unverified = ids.iter().find(|id| words.contains(&format!("it did not verify: {id}:")));
+    unverified.or_else(|| ids.iter().find(fails))
 }
