@@ -35,6 +35,9 @@ pub fn tidy(store: &mut dyn Xenstore, stood: Duration) -> Result<Option<usize>> 
         }
         Err(error) => return Err(error.into()),
     };
+    if answers.is_empty() {
+        return Ok(Some(0));
+    }
     std::thread::sleep(stood);
     Ok(Some(remove(store, &answers)?))
 }

@@ -194,7 +194,8 @@ impl ResetNetworkArgs {
 
     /// Stands in for the MAC of a NIC of which a disk says nothing, where its files need the name alone.
     fn stand_in(&self, target: &Target, name: &str, number: usize) -> anyhow::Result<Mac> {
-        let is_name = name.len() < 16 && !name.is_empty() && !name.contains(['/', ' ', ':']);
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let is_name = (1..16).contains(&name.len()) && name.bytes().all(is_plain) && !name.starts_with('.');
         if !is_name {
             let text = format!("{name:?} is no name of an interface");
             return Err(Trouble::new(text, "for example --address eth0=203.0.113.7/24", Exit::Usage).into());

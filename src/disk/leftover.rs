@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::busy;
 use crate::root::{Kind, Root};
@@ -33,18 +34,21 @@ pub(super) fn prefix(image: &Path) -> String {
 }
 
 /// Holds a new image from its conversion on; before, qemu-img does, which a second lock would keep out on some network
-/// file systems.
+/// file systems. Where there are no locks nobody is kept out.
 ///
 /// # Errors
 /// It cannot be locked.
 pub(super) fn hold(new: &File) -> Result<()> {
-    rustix::fs::flock(new, FlockOperation::NonBlockingLockExclusive).context("locking the new image")
+    match rustix::fs::flock(new, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        locked => locked.context("locking the new image"),
+    }
 }
 
-/// Returns what was left beside an image.
+/// Returns what was left beside an image; nothing where the directory may not be listed.
 ///
 /// # Errors
-/// The directory cannot be read.
+/// The directory cannot be read for another reason.
 pub(super) fn of(image: &Path) -> Result<Vec<Leftover>> {
     let here = Root::live()?;
     let dir = image.parent().unwrap_or(Path::new("/"));
@@ -54,7 +58,13 @@ pub(super) fn of(image: &Path) -> Result<Vec<Leftover>> {
         let rest = name.strip_prefix(&prefix);
         rest.is_some_and(|rest| rest.len() == 6 && rest.bytes().all(|b| b.is_ascii_alphanumeric()))
     };
-    let names = here.read_dir(&dir.to_string_lossy())?.into_iter().map(|entry| entry.name);
+    let entries = match here.read_dir(&dir.to_string_lossy()) {
+        Err(e) if e.chain().any(|cause| cause.downcast_ref() == Some(&Errno::ACCESS)) => {
+            return Ok(Vec::new());
+        }
+        entries => entries?,
+    };
+    let names = entries.into_iter().map(|entry| entry.name);
     names
         .filter(|name| is_of_it(name))
         .filter_map(|name| Leftover::at(&here, dir.join(name)).transpose())
@@ -70,7 +80,7 @@ impl Leftover {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = match rustix::fs::open(&path, flags, Mode::empty()) {
             Ok(fd) => File::from(fd),
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::ACCESS) => return Ok(None),
+            Err(Errno::NOENT | Errno::ACCESS) => return Ok(None),
             Err(e) => return Err(e).with_context(looking),
         };
         let facts = rustix::fs::fstat(&file).with_context(looking)?;
