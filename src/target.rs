@@ -25,7 +25,7 @@ pub struct Target {
     /// Its files.
     pub root: Root,
     live: bool,
-    is_agent_to_come: bool,
+    agent_to_come: OnceLock<()>,
     disk: Option<Arc<Disk>>,
     source: Source,
     store: Mutex<Option<Box<dyn Xenstore>>>,
@@ -77,7 +77,7 @@ impl Target {
         Self {
             root,
             live,
-            is_agent_to_come: false,
+            agent_to_come: OnceLock::new(),
             disk: None,
             source,
             store: Mutex::new(None),
@@ -92,14 +92,14 @@ impl Target {
         }
     }
 
-    /// Lets it be judged as one with an agent that starts at boot: the change that is planned puts one in place.
-    pub fn with_agent_to_come(self) -> Self {
-        Self { is_agent_to_come: true, ..self }
+    /// Has it judged as one with an agent that starts at boot: the change that is planned sees to that.
+    pub fn await_agent(&self) {
+        self.agent_to_come.get_or_init(|| ());
     }
 
     /// Whether an agent starts at boot.
     pub fn has_agent_at_boot(&self) -> bool {
-        self.is_agent_to_come || self.agents().all.iter().any(Agent::is_enabled)
+        self.agent_to_come.get().is_some() || self.agents().all.iter().any(Agent::is_enabled)
     }
 
     /// Whether the target is the system that runs this program.
@@ -126,6 +126,7 @@ impl Target {
     pub fn options(&self) -> Vec<String> {
         let mut options = self.option();
         if let Source::Path(path) = &self.source {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             options.extend(["--xenstore".to_owned(), path.display().to_string()]);
         }
         options

@@ -504,8 +504,10 @@ fn a_conversion_that_is_interrupted_leaves_the_image_and_nothing_else() {
             at,
             "echo $$ >\"$lab/pid\"; mv \"$lab/pid\" \"$lab/stopped\"; exec sleep 600",
         );
-        let program = Path::new(env!("CARGO_BIN_EXE_novactl"));
-        let mut command = lab.command(program, &["fix-image", "--generalize", "--yes"], "a.qcow2");
+        // nohup and a shell's & start what they run without these signals
+        let program = ["--default-signal=INT,TERM", env!("CARGO_BIN_EXE_novactl")];
+        let arguments = [&program[..], &["fix-image", "--generalize", "--yes"]].concat();
+        let mut command = lab.command(Path::new("env"), &arguments, "a.qcow2");
         let mut child =
             command.env("PATH", path).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stopped = lab.path("bin/stopped");

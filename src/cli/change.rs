@@ -175,8 +175,10 @@ pub(super) fn carry_out(
         report.findings.push(bad);
         return report.failed(applied.take_back(cause));
     }
-    let left: Vec<_> =
-        verdict.left.iter().map(left_over).filter(|line| !report.left.contains(line)).collect();
+    // a warning that could still be mended is no success either
+    let is_open = |f: &&Finding| f.status == Status::Warn && f.remedy.as_ref().is_some_and(|it| it.fixable);
+    let left = verdict.left.iter().chain(found.iter().filter(is_open)).map(left_over);
+    let left: Vec<_> = left.filter(|line| !report.left.contains(line)).collect();
     report.left.extend(left);
     let is_new = |f: &Finding| !report.findings.iter().any(|g| (g.id, &g.subject) == (f.id, &f.subject));
     let warned: Vec<_> = found.into_iter().filter(|f| f.status == Status::Warn && is_new(f)).collect();

@@ -93,9 +93,12 @@ impl FixImage {
         if self.install_agent {
             agent::refuse_foreign(&target)?;
         }
-        let target = Arc::new(if self.install_agent { target.with_agent_to_come() } else { target });
+        let target = Arc::new(target);
         let selection = self.selection(&target)?;
         let journal = change::begin(global, &target, &self.consent)?;
+        if self.install_agent || selection.as_ref().is_some_and(|selection| switches_on(selection, &target)) {
+            target.await_agent();
+        }
         let mut findings = match &selection {
             Some(selection) => check::run(&target, selection, Limits::default()),
             None => Vec::new(),
@@ -276,6 +279,13 @@ impl FixImage {
         }
         found
     }
+}
+
+/// Whether an agent that is there and does not start is switched on.
+fn switches_on(selection: &Selection, target: &Target) -> bool {
+    let is_mended = !selection.skip.iter().any(|id| id == "agent-enabled")
+        && selection.checks().iter().any(|check| check.id == "agent-enabled");
+    is_mended && !target.agents().all.is_empty()
 }
 
 /// What was planned beside the fixes of checks.

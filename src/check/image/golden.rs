@@ -122,7 +122,7 @@ fn cloud_init(target: &Target) -> Result<Vec<Deviation>> {
             .because(why)
             .seen(source, text)
             .about(key)
-            .mend(format!("{key}: {wanted} in /etc/cloud/cloud.cfg.d/10_rackspace.cfg"));
+            .mend(format!("{key}: {wanted} in the last file of /etc/cloud/cloud.cfg.d"));
         found.push(Deviation { finding, changes: Vec::new() });
         if let Ok(place) = cloud_init.place_for(&target.root, key, "golden-image") {
             places.push(place);

@@ -254,6 +254,12 @@ impl Report for ChangeReport {
                 "NOTHING TO DO",
                 "what is listed above is not changed by this command".to_owned(),
             ),
+            Outcome::NothingToDo if self.findings.iter().any(|f| f.status == Status::Unknown) => (
+                Status::Note,
+                "NOTHING TO DO",
+                "what could not be judged is listed above: mend what keeps it from being read, look again"
+                    .to_owned(),
+            ),
             Outcome::NothingToDo => (Status::Ok, "NOTHING TO DO", "everything is as it should be".to_owned()),
             Outcome::Pending => (Status::Note, "PENDING", "nothing was changed (--dry-run)".to_owned()),
             Outcome::Declined => (Status::Note, "DECLINED", "nothing was changed".to_owned()),
