@@ -25,6 +25,8 @@ const LOCK: &str = "var/lib/novactl/lock";
 
 /// Finished entries that are kept, of people and of the host each; the oldest beyond are dropped.
 const KEPT: usize = 10;
+/// Seconds that the name of an entry can be ahead of the clock, to sort behind the others.
+const AHEAD_MAX: u64 = 3600;
 
 /// One change, as it is on the disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -262,9 +264,14 @@ impl<'r> Journal<'r> {
         self.root.remove_empty_dir(&dir)
     }
 
+    /// Returns a name that sorts behind all that are there: the order of names is that of the changes, also within a
+    /// second and after a clock was set back a little.
     fn free_id(&self, verb: &str) -> Result<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        let base = format!("{}-{verb}", stamp(now));
+        let newest = ids(self.root)?.pop().unwrap_or_default();
+        let newest = newest.split('-').next().unwrap_or_default();
+        let later = (now..now.saturating_add(AHEAD_MAX)).map(stamp).find(|stamp| stamp.as_str() > newest);
+        let base = format!("{}-{verb}", later.unwrap_or_else(|| stamp(now)));
         for number in 1..1000 {
             let id = if number == 1 { base.clone() } else { format!("{base}-{number}") };
             if self.root.lstat_opt(&format!("{DIR}/{id}"))?.is_none() {
@@ -400,5 +407,19 @@ mod tests {
     #[test]
     fn entries_are_named_by_their_time() {
         assert_eq!(stamp(1_795_302_900), "20261121T231500Z");
+    }
+
+    #[test]
+    fn names_have_the_order_of_the_changes_within_a_second_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let journal = Journal::open(&root, Turn::Now).unwrap();
+        let mut made = Vec::new();
+        for verb in ["undo", "fix", "undo", "agent", "fix"] {
+            let id = journal.free_id(verb).unwrap();
+            root.make_dir(&format!("{DIR}/{id}"), 0o700).unwrap();
+            made.push(id);
+        }
+        assert_eq!(ids(&root).unwrap(), made);
     }
 }
