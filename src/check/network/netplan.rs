@@ -1,13 +1,13 @@
 //! netplan: files that it refuses, files about another machine, files that everybody may read.
 //!
 //! `netplan generate` reads all files or none, so one wrong value leaves every NIC without configuration at the next
-//! boot. What it refuses is read here and not asked of the program: a mounted disk's programs are not run. Only what
-//! every release refuses is a fault; keys that one release knows and another does not are not looked at.
-//! Source: netplan's `parse.c`.
+//! boot. What it refuses is read here and not asked of the program: a mounted disk's programs are not run.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod refused;
 
 use anyhow::Result;
+
+use refused::{Refused, refused};
 
 use super::TEMPLATE;
 use super::fault::{Edit, Fault, Judged, edited};
@@ -48,19 +48,6 @@ pub(super) const MODE: Check = Check {
     page: include_str!("../pages/netplan-mode.md"),
     ..TEMPLATE
 };
-
-/// Every kind of definition that has addresses.
-const SECTIONS: [&str; 9] = [
-    "ethernets",
-    "bridges",
-    "bonds",
-    "vlans",
-    "wifis",
-    "tunnels",
-    "dummy-devices",
-    "vrfs",
-    "virtual-ethernets",
-];
 
 /// Returns netplan's files with their texts; `None` where netplan is not installed or has none.
 fn files(root: &Root) -> Result<Option<Vec<(String, String)>>> {
@@ -109,126 +96,6 @@ fn valid(root: &Root) -> Result<Judged> {
         faults.push(Fault { finding, edits });
     }
     Ok(Judged { faults, otherwise: Finding::ok("nothing that netplan refuses") })
-}
-
-/// What netplan refuses, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Refused {
-    line: usize,
-    why: String,
-}
-
-/// Returns what netplan refuses of a file.
-///
-/// # Errors
-/// The file is too long or too deep to be read here.
-fn refused(text: &str) -> Result<Vec<Refused>> {
-    let document = match yaml::parse(text) {
-        Ok(Some(document)) => document,
-        Ok(None) => return Ok(Vec::new()),
-        Err(error) => match error.downcast_ref::<saphyr_parser::ScanError>() {
-            Some(scan) => {
-                return Ok(vec![Refused {
-                    line: scan.marker().line(),
-                    why: format!("no YAML: {}", scan.info()),
-                }]);
-            }
-            None => return Err(error),
-        },
-    };
-    let mut wrong = Vec::new();
-    let Some(network) = document.get("network") else { return Ok(wrong) };
-    if let Some(version) = network.get("version").filter(|version| version.text() != Some("2")) {
-        refuse(&mut wrong, version, "only version 2 is known");
-    }
-    for section in SECTIONS {
-        for (id, definition) in network.get(section).map(Node::entries).unwrap_or_default() {
-            // the renderer of a whole section
-            if id != "renderer" {
-                definition_refused(definition, &mut wrong);
-            }
-        }
-    }
-    wrong.sort_by_key(|refused| refused.line);
-    wrong.dedup();
-    Ok(wrong)
-}
-
-fn refuse(wrong: &mut Vec<Refused>, node: &Node, why: impl Into<String>) {
-    wrong.push(Refused { line: node.line, why: why.into() });
-}
-
-fn definition_refused(definition: &Node, wrong: &mut Vec<Refused>) {
-    for (key, node) in definition.entries() {
-        match (key.as_str(), node.text()) {
-            ("gateway4", Some(text)) if text.parse::<Ipv4Addr>().is_err() => {
-                refuse(wrong, node, format!("gateway4 is no IPv4 address but '{text}'"));
-            }
-            ("gateway6", Some(text)) if text.parse::<Ipv6Addr>().is_err() => {
-                refuse(wrong, node, format!("gateway6 is no IPv6 address but '{text}'"));
-            }
-            ("addresses", _) => {
-                for item in node.items() {
-                    address_refused(item, wrong);
-                }
-            }
-            ("routes", _) => {
-                for route in node.items() {
-                    route_refused(route, wrong);
-                }
-            }
-            ("nameservers", _) => {
-                for server in node.get("addresses").map(Node::items).unwrap_or_default() {
-                    if let Some(text) = server.text().filter(|text| text.parse::<IpAddr>().is_err()) {
-                        refuse(wrong, server, format!("the name server '{text}' is no address"));
-                    }
-                }
-            }
-            ("match", _) => {
-                let mac = node.get("macaddress").and_then(|mac| Some((mac, mac.text()?)));
-                if let Some((mac, text)) = mac.filter(|(_, text)| text.parse::<Mac>().is_err()) {
-                    refuse(wrong, mac, format!("'{text}' is no MAC"));
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// An address, or an address with options of its own.
-fn address_refused(item: &Node, wrong: &mut Vec<Refused>) {
-    let Some(text) = item.text().or(item.entries().first().map(|(key, _)| key.as_str())) else { return };
-    let Some((address, prefix)) = text.split_once('/') else {
-        return refuse(wrong, item, format!("the address '{text}' has no /prefix"));
-    };
-    let longest = match address.parse::<IpAddr>() {
-        Ok(IpAddr::V4(_)) => 32,
-        Ok(IpAddr::V6(_)) => 128,
-        Err(_) => return refuse(wrong, item, format!("'{text}' is no address")),
-    };
-    if !prefix.parse::<u32>().is_ok_and(|prefix| prefix <= longest) {
-        refuse(wrong, item, format!("the prefix of '{text}' is not from 0 to {longest}"));
-    }
-}
-
-fn route_refused(route: &Node, wrong: &mut Vec<Refused>) {
-    let text = |key: &str| route.get(key).and_then(|node| Some((node, node.text()?)));
-    let to = text("to").map(|(_, to)| to.split('/').next().unwrap_or_default());
-    if let Some((node, via)) = text("via") {
-        match (via.parse::<IpAddr>(), to.and_then(|to| to.parse::<IpAddr>().ok())) {
-            (Err(_), _) => refuse(wrong, node, format!("the route's via is no address but '{via}'")),
-            (Ok(via), Some(to)) if via.is_ipv4() != to.is_ipv4() => {
-                refuse(wrong, node, "the route's to and via are of different families");
-            }
-            _ => {}
-        }
-    }
-    if let (Some((node, _)), Some(to)) = (text("to"), to)
-        && to != "default"
-        && to.parse::<IpAddr>().is_err()
-    {
-        refuse(wrong, node, format!("the route's to is no network but '{to}'"));
-    }
 }
 
 fn line_of(text: &str, line: usize) -> String {

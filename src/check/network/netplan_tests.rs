@@ -42,6 +42,17 @@ fn cases() -> Vec<(String, bool)> {
         ("match: {macaddress: 'bc:76:4e:20:75:72'}\nset-name: eth0", false),
         ("dhcp4: false\ndhcp6: no\naccept-ra: off", false),
         ("optional: true\nmtu: 1400", false),
+        ("dchp4: true", true),
+        ("gatewy4: 192.0.2.1", true),
+        ("nameserver: {addresses: [192.0.2.53]}", true),
+        ("dhcp4: flase", true),
+        ("dhcp4:", true),
+        ("dhcp4: Yes\nOptional: true", true),
+        ("dhcp4: Yes\ndhcp6: OFF", false),
+        ("mtu: 15oo", true),
+        ("renderer: netwrkd", true),
+        ("renderer: networkd", false),
+        ("gateway4: [192.0.2.1]", true),
     ]
     .into_iter()
     .map(|(lines, is_refused)| (eth0(lines), is_refused))
@@ -53,6 +64,10 @@ fn cases() -> Vec<(String, bool)> {
             ("network: {version: 2, ethernets: {eth0: {addresses: [\"2001:db8::1/64\"]}}}", false),
             ("network: {version: 2, ethernets: {eth0: {addresses: [192.0.2.10/24: {label: x}]}}}", false),
             ("network: {version: 1}", true),
+            ("network:\nversion: 2\nethernets: {eth0: {dhcp4: true}}", true),
+            ("network: {version: 2, ethernet: {eth0: {dhcp4: true}}}", true),
+            ("network: {version: 2, renderer: netwrkd}", true),
+            ("network: {version: 2, ethernets: {eth0: {addresses: 192.0.2.10/24}}}", true),
             ("network: {version: 2, ethernets: {}}", false),
             ("network: {version: 2, ethernets: {eth0: {}}}", false),
             ("network:\n  version: 2\n  ethernets:\n\teth0: {}\n", true),
