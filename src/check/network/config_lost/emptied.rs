@@ -6,12 +6,13 @@ use anyhow::Result;
 use super::super::backups::{self, Backup};
 use super::super::fault::{Edit, Fault};
 use super::super::machine::is_nic_name;
+use super::super::stanzas::Stanza;
 use super::super::{stanzas, was_never_built};
 use crate::check::Finding;
 use crate::facts::cloud_init::{CloudInit, Starts};
 use crate::facts::init::Enabled;
 use crate::net::assignments;
-use crate::net::configured::{Configuration, Scan};
+use crate::net::configured::{Configuration, Planned, Scan};
 use crate::net::ifcfg::{self, RED_HAT};
 use crate::net::survey::Source;
 use crate::net::yaml::{self, Node};
@@ -20,10 +21,14 @@ use crate::target::Target;
 /// The most backups that are read.
 const BACKUPS_MAX: usize = 50;
 
+/// Who makes interfaces at boot out of files that a reset replaces.
+const READERS: [&str; 6] =
+    ["netplan", "networkd", "networkd (netdev)", "NetworkManager", "ifcfg", "ifupdown"];
+
 /// Programs that ask for addresses on every NIC by themselves.
 const CLIENTS: [&str; 3] = ["dhcpcd", "connman", "wicd"];
 
-/// Returns the fault; none where a NIC is configured, or another check says it.
+/// Returns the fault; none where an interface is configured, or another check says it.
 pub(super) fn fault(target: &Target) -> Result<Option<Fault>> {
     let survey = target.survey()?;
     let is_known = survey.source == Source::Store && survey.host.iter().any(|host| !host.nics.is_empty());
@@ -31,8 +36,8 @@ pub(super) fn fault(target: &Target) -> Result<Option<Fault>> {
         return Ok(None);
     }
     let configuration = Configuration::of(&target.root);
-    let has_nic = configuration.planned.iter().any(|entry| entry.kind.is_nic());
-    if has_nic || !configuration.unread.is_empty() || others_configure(target)? {
+    let is_configured = configuration.planned.iter().any(configures);
+    if is_configured || !configuration.unread.is_empty() || others_configure(target)? {
         return Ok(None);
     }
     let mut scan = Scan::of(&target.root);
@@ -45,6 +50,12 @@ pub(super) fn fault(target: &Target) -> Result<Option<Fault>> {
     }
     scan.complete()?;
     Ok(faults)
+}
+
+/// Whether an entry is more than an emptied configuration has: a bridge or a bond has the NICs as its ports.
+fn configures(entry: &Planned) -> bool {
+    let is_loopback = entry.to.single() == Some("lo");
+    READERS.contains(&entry.reader) && (entry.at_boot || entry.kind.is_nic()) && !is_loopback
 }
 
 fn others_configure(target: &Target) -> Result<bool> {
@@ -61,6 +72,11 @@ fn others_configure(target: &Target) -> Result<bool> {
 fn of_interfaces(target: &Target, scan: &mut Scan) -> Result<Option<Fault>> {
     const MAIN: &str = "etc/network/interfaces";
     if target.root.find_program("ifup").is_none() {
+        return Ok(None);
+    }
+    // an alias, or what is raised by hand
+    let says_more = |stanza: &Stanza| stanza.interface().is_some_and(|name| name != "lo");
+    if scan.text(MAIN).is_some_and(|text| stanzas::of(&text).iter().any(says_more)) {
         return Ok(None);
     }
     for backup in backups::in_dir(&target.root, "etc/network")?.into_iter().take(BACKUPS_MAX) {

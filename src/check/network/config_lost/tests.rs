@@ -160,3 +160,27 @@ fn a_bridge_of_netplan_comes_back_in_a_file_of_its_own() {
         assert!((LOST.fix.unwrap())(&target).unwrap().files.is_empty(), "{text}");
     }
 }
+
+const EMPTY: &str = "auto lo\niface lo inet loopback\n";
+
+#[test]
+fn a_configuration_that_lost_its_nics_is_a_fault() {
+    let fail = |path: &str| vec![(Status::Fail, path.to_owned())];
+    let said = |now| short(&LOST, &[IFUP, (MAIN, now), (BACKUP, NOW), ("etc/hostname", "web1\n")]);
+    assert_eq!(said(EMPTY), fail(MAIN));
+    for now in [
+        "auto br0\niface br0 inet dhcp\n  bridge_ports eth0\n",
+        "auto bond0\niface bond0 inet static\n  address 192.0.2.10/24\n  bond-slaves eth0\n",
+        "iface br0 inet dhcp\n",
+        "auto lo eth0:1\niface lo inet loopback\niface eth0:1 inet static\n  address 192.0.2.10/24\n",
+    ] {
+        assert_eq!(said(now), ok(), "{now}");
+    }
+    let backup = format!("{DIR}/ifcfg-eth0.1448461234.5.bak");
+    let of_ifcfg = |name: &str, text: &str| {
+        let path = format!("{DIR}/{name}");
+        short(&LOST, &[SCRIPTS, ("etc/hostname", "web1\n"), (&backup, ETH0.1), (&path, text)])
+    };
+    assert_eq!(of_ifcfg("ifcfg-lo", "DEVICE=lo\n"), fail(ETH0.0));
+    assert_eq!(of_ifcfg("ifcfg-br0", "DEVICE=br0\nTYPE=Bridge\nONBOOT=yes\n"), ok());
+}
