@@ -1,6 +1,8 @@
 //! A network reset that read no data of the host's and wrote a configuration without a NIC: the newest backup that has
 //! one is brought back. Where the host's data are at hand they are better, and `addresses-match-host-data` says so.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 
 use super::super::backups::{self, Backup};
@@ -8,6 +10,7 @@ use super::super::fault::{Edit, Fault};
 use super::super::machine::is_nic_name;
 use super::super::stanzas::Stanza;
 use super::super::{stanzas, was_never_built};
+use super::{Lost, netplan};
 use crate::check::Finding;
 use crate::facts::cloud_init::{CloudInit, Starts};
 use crate::facts::init::Enabled;
@@ -28,8 +31,23 @@ const READERS: [&str; 6] =
 /// Programs that ask for addresses on every NIC by themselves.
 const CLIENTS: [&str; 3] = ["dhcpcd", "connman", "wicd"];
 
+/// A configuration without an interface, and what its fix restores.
+pub(super) struct Emptied {
+    pub(super) fault: Fault,
+    pub(super) backups: Vec<String>,
+    /// The interfaces and included files that come back with them.
+    what: BTreeSet<String>,
+}
+
+impl Emptied {
+    /// Whether something comes back with the whole file.
+    pub(super) fn restores(&self, lost: &Lost) -> bool {
+        self.backups.contains(&lost.backup.path) || self.what.contains(&lost.what)
+    }
+}
+
 /// Returns the fault; none where an interface is configured, or another check says it.
-pub(super) fn fault(target: &Target) -> Result<Option<Fault>> {
+pub(super) fn of(target: &Target) -> Result<Option<Emptied>> {
     let survey = target.survey()?;
     let is_known = survey.source == Source::Store && survey.host.iter().any(|host| !host.nics.is_empty());
     if is_known || was_never_built(target) {
@@ -41,15 +59,15 @@ pub(super) fn fault(target: &Target) -> Result<Option<Fault>> {
         return Ok(None);
     }
     let mut scan = Scan::of(&target.root);
-    let mut faults = of_interfaces(target, &mut scan)?;
-    if faults.is_none() {
-        faults = of_netplan(target, &mut scan)?;
+    let mut emptied = of_interfaces(target, &mut scan)?;
+    if emptied.is_none() {
+        emptied = of_netplan(target, &mut scan)?;
     }
-    if faults.is_none() {
-        faults = of_ifcfg(target, &mut scan)?;
+    if emptied.is_none() {
+        emptied = of_ifcfg(target, &mut scan)?;
     }
     scan.complete()?;
-    Ok(faults)
+    Ok(emptied)
 }
 
 /// Whether an entry is more than an emptied configuration has: a bridge or a bond has the NICs as its ports.
@@ -69,7 +87,7 @@ fn others_configure(target: &Target) -> Result<bool> {
     Ok(cloud_init.is_some_and(|it| matches!(it.starts, Starts::Yes(_)) && it.network_off().is_none()))
 }
 
-fn of_interfaces(target: &Target, scan: &mut Scan) -> Result<Option<Fault>> {
+fn of_interfaces(target: &Target, scan: &mut Scan) -> Result<Option<Emptied>> {
     const MAIN: &str = "etc/network/interfaces";
     if target.root.find_program("ifup").is_none() {
         return Ok(None);
@@ -81,16 +99,18 @@ fn of_interfaces(target: &Target, scan: &mut Scan) -> Result<Option<Fault>> {
     }
     for backup in backups::in_dir(&target.root, "etc/network")?.into_iter().take(BACKUPS_MAX) {
         let Some(text) = scan.text(&backup.path).filter(|_| backup.of == MAIN) else { continue };
-        let nic = stanzas::of(&text).into_iter().find(|stanza| stanza.interface().is_some_and(is_nic_name));
-        if let Some(nic) = nic {
+        let stanzas = stanzas::of(&text);
+        if let Some(nic) = stanzas.iter().find(|stanza| stanza.interface().is_some_and(is_nic_name)) {
             let edits = replaced(target, MAIN, &text)?;
-            return Ok(Some(emptied(&backup, nic.first(), &nic.words().join(" "), edits)));
+            let fault = emptied(&backup, nic.first(), &nic.words().join(" "), edits);
+            let what = stanzas.iter().filter_map(|stanza| stanza.words().get(1).cloned()).collect();
+            return Ok(Some(Emptied { fault, backups: vec![backup.path], what }));
         }
     }
     Ok(None)
 }
 
-fn of_netplan(target: &Target, scan: &mut Scan) -> Result<Option<Fault>> {
+fn of_netplan(target: &Target, scan: &mut Scan) -> Result<Option<Emptied>> {
     if target.root.find_program("netplan").is_none() {
         return Ok(None);
     }
@@ -102,14 +122,16 @@ fn of_netplan(target: &Target, scan: &mut Scan) -> Result<Option<Fault>> {
             network.and_then(|network| network.get("ethernets")).map(Node::entries).unwrap_or_default();
         if let Some((name, node)) = nics.first() {
             let edits = replaced(target, &backup.of, &text)?;
-            return Ok(Some(emptied(&backup, node.line, &format!("ethernets: {name}"), edits)));
+            let fault = emptied(&backup, node.line, &format!("ethernets: {name}"), edits);
+            let what = netplan::ids(&document).into_iter().collect();
+            return Ok(Some(Emptied { fault, backups: vec![backup.path], what }));
         }
     }
     Ok(None)
 }
 
 /// 1.x moves the files of all NICs away.
-fn of_ifcfg(target: &Target, scan: &mut Scan) -> Result<Option<Fault>> {
+fn of_ifcfg(target: &Target, scan: &mut Scan) -> Result<Option<Emptied>> {
     if !ifcfg::has_red_hat_reader(&target.root) {
         return Ok(None);
     }
@@ -128,7 +150,12 @@ fn of_ifcfg(target: &Target, scan: &mut Scan) -> Result<Option<Fault>> {
     let moved =
         |(backup, _): &(Backup, String)| Edit::Move { path: backup.path.clone(), to: backup.of.clone() };
     let edits = found.iter().map(moved).collect();
-    Ok(found.first().map(|(backup, name)| emptied(backup, 0, &format!("the file of {name}"), edits)))
+    let backups = found.iter().map(|(backup, _)| backup.path.clone()).collect();
+    let what = found.iter().map(|(_, name)| name.clone()).collect();
+    Ok(found.first().map(|(backup, name)| {
+        let fault = emptied(backup, 0, &format!("the file of {name}"), edits);
+        Emptied { fault, backups, what }
+    }))
 }
 
 /// The edits that write a file anew; where it is gone, those that make it.

@@ -184,3 +184,22 @@ fn a_configuration_that_lost_its_nics_is_a_fault() {
     assert_eq!(of_ifcfg("ifcfg-lo", "DEVICE=lo\n"), fail(ETH0.0));
     assert_eq!(of_ifcfg("ifcfg-br0", "DEVICE=br0\nTYPE=Bridge\nONBOOT=yes\n"), ok());
 }
+
+#[test]
+fn what_comes_back_with_the_whole_file_comes_back_once() {
+    let name = ("etc/hostname", "web1\n");
+    let whole = format!("{NOW}auto br0\niface br0 inet manual\n  bridge_ports none\n");
+    let newer = ("etc/network/interfaces.1448461300.1.bak", "auto br0\niface br0 inet manual\n");
+    let older = ("etc/network/interfaces.1448461000.1.bak", "iface br1 inet manual\n");
+    let files = [IFUP, name, (MAIN, EMPTY), newer, (BACKUP, &whole), older];
+    let after = format!("{whole}iface br1 inet manual\n");
+    assert_eq!(mended(&LOST, &files, &[MAIN]), [Some(after)]);
+
+    let yaml = "etc/netplan/rackspace-cloud.yaml";
+    let whole = "network:\n  version: 2\n  ethernets:\n    eth0: {dhcp4: true}\n  bridges:\n    br0:\n      dhcp4: true\n";
+    let backup = format!("{yaml}.1448461234.56.bak");
+    let files =
+        [("usr/sbin/netplan", "!"), name, (yaml, "network: {version: 2, ethernets: {}}\n"), (&backup, whole)];
+    let paths = [yaml, "etc/netplan/95-restored-br0.yaml"];
+    assert_eq!(mended(&LOST, &files, &paths), [Some(whole.to_owned()), None]);
+}
