@@ -62,7 +62,9 @@ fn lost(target: &Target) -> Result<Judged> {
 /// # Errors
 /// As the check.
 pub(super) fn sources(target: &Target) -> Result<Vec<String>> {
-    Ok(all(target)?.into_iter().map(|lost| lost.backup.path).collect())
+    let mut sources: Vec<String> = all(target)?.into_iter().map(|lost| lost.backup.path).collect();
+    sources.extend(emptied::of(target)?.into_iter().flat_map(|emptied| emptied.backups));
+    Ok(sources)
 }
 
 fn all(target: &Target) -> Result<Vec<Lost>> {
