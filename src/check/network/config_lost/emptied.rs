@@ -24,6 +24,9 @@ use crate::target::Target;
 /// The most backups that are read.
 const BACKUPS_MAX: usize = 50;
 
+/// How long a reset moves files away.
+const RESET_SECONDS: u64 = 60;
+
 /// Who makes interfaces at boot out of files that a reset replaces.
 const READERS: [&str; 6] =
     ["netplan", "networkd", "networkd (netdev)", "NetworkManager", "ifcfg", "ifupdown"];
@@ -130,7 +133,7 @@ fn of_netplan(target: &Target, scan: &mut Scan) -> Result<Option<Emptied>> {
     Ok(None)
 }
 
-/// 1.x moves the files of all NICs away.
+/// 1.x moves the files of all NICs away. What an earlier reset moved away was about NICs that are long gone.
 fn of_ifcfg(target: &Target, scan: &mut Scan) -> Result<Option<Emptied>> {
     if !ifcfg::has_red_hat_reader(&target.root) {
         return Ok(None);
@@ -147,6 +150,8 @@ fn of_ifcfg(target: &Target, scan: &mut Scan) -> Result<Option<Emptied>> {
             found.push((backup, name));
         }
     }
+    let newest = found.first().map_or(0, |(backup, _)| backup.time.0);
+    found.retain(|(backup, _)| newest - backup.time.0 <= RESET_SECONDS);
     let moved =
         |(backup, _): &(Backup, String)| Edit::Move { path: backup.path.clone(), to: backup.of.clone() };
     let edits = found.iter().map(moved).collect();

@@ -203,3 +203,18 @@ fn what_comes_back_with_the_whole_file_comes_back_once() {
     let paths = [yaml, "etc/netplan/95-restored-br0.yaml"];
     assert_eq!(mended(&LOST, &files, &paths), [Some(whole.to_owned()), None]);
 }
+
+#[test]
+fn the_files_of_the_newest_reset_come_back_and_no_older_ones() {
+    let of =
+        |name: &str, time: u32| (format!("{DIR}/ifcfg-{name}"), format!("{DIR}/ifcfg-{name}.{time}.bak~"));
+    let (eth0, newest) = of("eth0", 1_448_461_234);
+    let (eth1, same) = of("eth1", 1_448_461_174);
+    let (eth2, before) = of("eth2", 1_448_461_173);
+    let text = |path: &str| format!("DEVICE={}\nBOOTPROTO=dhcp\n", path.rsplit('-').next().unwrap());
+    let texts = [text(&eth0), text(&eth1), text(&eth2)];
+    let name = ("etc/hostname", "web1\n");
+    let files = [SCRIPTS, name, (&*newest, &*texts[0]), (&*same, &*texts[1]), (&*before, &*texts[2])];
+    let [first, second, third] = texts.clone().map(Some);
+    assert_eq!(mended(&LOST, &files, &[&eth0, &eth1, &eth2, &before]), [first, second, None, third]);
+}
