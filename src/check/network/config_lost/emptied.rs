@@ -1,5 +1,5 @@
-//! A network reset that read no data of the host's and wrote a configuration without a NIC: the newest backup that has
-//! one is brought back. Where the host's data are at hand they are better, and `addresses-match-host-data` says so.
+//! A configuration without a NIC beside an agent's backup that has one, as a network reset leaves it that reads no data
+//! of the host's: the newest such backup is brought back. Where the host's data are at hand they are better, and `addresses-match-host-data` says so.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::super::backups::{self, Backup};
 use super::super::fault::{Edit, Fault};
 use super::super::machine::is_nic_name;
 use super::super::stanzas::Stanza;
-use super::super::{stanzas, was_never_built};
+use super::super::{network_manager, stanzas, was_never_built};
 use super::{Lost, netplan};
 use crate::check::Finding;
 use crate::facts::cloud_init::{CloudInit, Starts};
@@ -85,6 +85,9 @@ fn others_configure(target: &Target) -> Result<bool> {
         if service.is_some_and(|service| matches!(service.enabled, Enabled::Yes(_))) {
             return Ok(true);
         }
+    }
+    if network_manager::starts(target)? && network_manager::makes_connections(&target.root)? {
+        return Ok(true);
     }
     let cloud_init = CloudInit::of(&target.root, target.services())?;
     Ok(cloud_init.is_some_and(|it| matches!(it.starts, Starts::Yes(_)) && it.network_off().is_none()))
@@ -175,8 +178,7 @@ fn emptied(backup: &Backup, line: usize, text: &str, edits: Vec<Edit>) -> Fault 
     let source = if line == 0 { backup.path.clone() } else { format!("{}:{line}", backup.path) };
     let finding = Finding::fail("no file configures a network interface of the server any more")
         .because(
-            "the last network reset found no data of the host's and wrote an empty configuration: the next boot has \
-             no network",
+            "a backup that the agent made has a NIC, the files of today have none: the next boot has no network",
         )
         .seen(source, text)
         .about(&backup.of)

@@ -1,6 +1,6 @@
 //! Backups that hold what was lost, those that hold nothing but the NICs, and what the fix makes of them.
 
-use super::super::trial::{LOG, found, mended, short};
+use super::super::trial::{LOG, MANAGER, found, mended, short};
 use super::*;
 use crate::check::Status;
 
@@ -217,4 +217,29 @@ fn the_files_of_the_newest_reset_come_back_and_no_older_ones() {
     let files = [SCRIPTS, name, (&*newest, &*texts[0]), (&*same, &*texts[1]), (&*before, &*texts[2])];
     let [first, second, third] = texts.clone().map(Some);
     assert_eq!(mended(&LOST, &files, &[&eth0, &eth1, &eth2, &before]), [first, second, None, third]);
+}
+
+#[test]
+fn a_manager_that_makes_connections_by_itself_brings_the_network_up() {
+    let backup = format!("{DIR}/ifcfg-eth0.1448461234.5.bak");
+    let plugin = ("usr/lib64/NetworkManager/libnm-settings-plugin-ifcfg-rh.so", "");
+    let said = |files: &[(&str, &str)]| {
+        let tree = [plugin, ("etc/hostname", "web1\n"), (&backup, ETH0.1)];
+        short(&LOST, &[&MANAGER[..], &tree, files].concat())
+    };
+    let fail = vec![(Status::Fail, ETH0.0.to_owned())];
+    let package = ("usr/lib/NetworkManager/conf.d/00-server.conf", "[main]\nno-auto-default=*\n");
+    let own = |text| ("etc/NetworkManager/conf.d/00-server.conf", text);
+    assert_eq!(said(&[]), ok());
+    assert_eq!(said(&[package]), fail);
+    assert_eq!(said(&[package, own("")]), ok());
+    assert_eq!(
+        said(&[package, ("etc/NetworkManager/NetworkManager.conf", "[main]\nno-auto-default=\n")]),
+        ok()
+    );
+    assert_eq!(said(&[own("[main]\nno-auto-default=eth7\n")]), ok());
+    assert_eq!(said(&[own("[main]\nno-auto-default=eth7\nno-auto-default+=*\n")]), fail);
+    // not started
+    let tree = [plugin, ("etc/hostname", "web1\n"), (&*backup, ETH0.1)];
+    assert_eq!(short(&LOST, &[&MANAGER[..6], &tree].concat()), fail);
 }
