@@ -9,6 +9,7 @@
 mod handover;
 mod without;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use anyhow::Result;
@@ -208,6 +209,12 @@ fn wrong_one<'o>(
 fn of_cloud_init(target: &Target) -> Result<Vec<Fault>> {
     let Some(all) = eni::interfaces(target)? else { return Ok(Vec::new()) };
     let root = &target.root;
+    let mut of_cloud_init: BTreeSet<&str> = all.stanzas.iter().map(|stanza| stanza.path.as_str()).collect();
+    for path in of_cloud_init.clone() {
+        if !is_of_cloud_init(root, path)? {
+            of_cloud_init.remove(path);
+        }
+    }
     let mut faults: Vec<Fault> = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
     for stanza in &all.stanzas {
@@ -217,7 +224,7 @@ fn of_cloud_init(target: &Target) -> Result<Vec<Fault>> {
         let Some(other) = all.stanzas.iter().find(is_of_name).filter(|_| stanza.name != "lo") else {
             continue;
         };
-        if seen.contains(&stanza.path.as_str()) || !is_of_cloud_init(root, &stanza.path)? {
+        if seen.contains(&stanza.path.as_str()) || !of_cloud_init.contains(stanza.path.as_str()) {
             continue;
         }
         seen.push(&stanza.path);
@@ -226,8 +233,17 @@ fn of_cloud_init(target: &Target) -> Result<Vec<Fault>> {
             .because("ifupdown does both: an address of the metadata or of DHCP comes beside the one that the host assigned")
             .seen(format!("{}:{}", stanza.path, theirs.number), theirs.words.join(" "))
             .seen(format!("{}:{}", other.path, ours.number), ours.words.join(" "))
-            .about(&stanza.name)
-            .mend(format!("have cloud-init leave the network alone (network: {{config: disabled}}), and remove {}", stanza.path));
+            .about(&stanza.name);
+        let remedy = "have cloud-init leave the network alone (network: {config: disabled}), and remove";
+        if let Some(name) = only_there(&all.stanzas, &stanza.path, &of_cloud_init) {
+            let finding = finding.mend(format!(
+                "{remedy} what {} says of {} by hand: no other file has all that it says of {name}",
+                stanza.path, stanza.name
+            ));
+            faults.push(Fault { finding, edits: Vec::new() });
+            continue;
+        }
+        let finding = finding.mend(format!("{remedy} {}", stanza.path));
         let mut edits = vec![Edit::Remove { path: stanza.path.clone() }];
         if !is_kept_off(root)? {
             match keep_off(target)? {
@@ -239,6 +255,16 @@ fn of_cloud_init(target: &Target) -> Result<Vec<Fault>> {
         faults.push(Fault { finding, edits });
     }
     Ok(faults)
+}
+
+/// Returns an interface that a file of cloud-init's has, in a family at least, and no file of somebody else's.
+fn only_there<'s>(all: &'s [eni::Stanza], path: &str, of_cloud_init: &BTreeSet<&str>) -> Option<&'s str> {
+    let theirs = all.iter().filter(|stanza| !of_cloud_init.contains(stanza.path.as_str()));
+    let theirs: BTreeSet<(&str, &str)> =
+        theirs.map(|stanza| (stanza.name.as_str(), family(stanza))).collect();
+    let mut ours = all.iter().filter(|stanza| stanza.path == path && stanza.name != "lo");
+    let alone = ours.find(|stanza| !theirs.contains(&(stanza.name.as_str(), family(stanza))))?;
+    Some(&alone.name)
 }
 
 fn family(stanza: &eni::Stanza) -> &str {

@@ -246,3 +246,31 @@ fn cloud_init_beside_a_file_of_ours_is_a_second_owner() {
         .is_err()
     );
 }
+
+#[test]
+fn a_file_of_cloud_init_s_that_alone_has_a_nic_is_left_to_hands() {
+    let main = (IFUPDOWN[3].0, "auto eth0\niface eth0 inet dhcp\nsource interfaces.d/*\n");
+    let path = "etc/network/interfaces.d/50-cloud-init";
+    let text =
+        |more: &str| format!("auto lo\niface lo inet loopback\nauto eth0\niface eth0 inet dhcp\n{more}");
+    let why = |name: &str| format!("by hand: no other file has all that it says of {name}");
+    let twin = ("etc/network/interfaces.d/50-cloud-init.cfg", "iface eth1 inet dhcp\n");
+    for (more, others, name) in [
+        ("iface eth1 inet dhcp\n", &[][..], "eth1"),
+        ("iface eth0 inet6 dhcp\n", &[], "eth0"),
+        // that is cloud-init's as well
+        ("iface eth1 inet dhcp\n", &[twin], "eth1"),
+    ] {
+        let text = text(more);
+        let files = [&MANAGER[..], &IFUPDOWN[..3], &[main, (path, &text)], others].concat();
+        let (dir, _root) = crate::net::survey::tests::tree_of(&files);
+        let target = Target::offline(dir.path(), crate::xenstore::Source::None).unwrap();
+        assert_eq!(fix(&target).unwrap().files, [], "{more}");
+        let found = (SINGLE.probe)(&target).unwrap();
+        let remedy = &found[0].remedy.as_ref().unwrap().text;
+        assert!(remedy.ends_with(&why(name)), "{remedy}");
+    }
+    let text = text("");
+    let files = [&MANAGER[..], &IFUPDOWN[..3], &[main, (path, &text)]].concat();
+    assert_eq!(mended(&SINGLE, &files, &[path]), [None]);
+}
