@@ -8,16 +8,17 @@
 
 mod handover;
 mod without;
+mod wrong_one;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use anyhow::Result;
-use ipnet::IpNet;
 
 use handover::Switches;
 
 use super::fault::{Edit, Fault, Judged};
+use super::next_hop::{self, NextHop};
 use super::{TEMPLATE, eni};
 use crate::check::{Check, Finding};
 use crate::facts::cloud_init::{self, CloudInit};
@@ -88,12 +89,16 @@ fn judged(target: &Target) -> Result<Owners> {
     let switches = Switches::of(target)?;
     let configuration = target.configuration();
     let survey = target.survey()?;
-    let mut faults = Vec::new();
+    let mut disputes = Vec::new();
     for nic in nics(survey) {
-        let owners = owners(&nic, configuration, &active, &switches);
-        if let [first, second, ..] = owners.as_slice() {
-            faults.push(disputed(&nic, first, second, target)?);
+        if let [first, second, ..] = owners(&nic, configuration, &active, &switches).as_slice() {
+            disputes.push((nic, [*first, *second]));
         }
+    }
+    let hops = if disputes.is_empty() { None } else { next_hop::of(target)? }.unwrap_or_default();
+    let mut faults = Vec::new();
+    for (nic, [first, second]) in &disputes {
+        faults.push(disputed(nic, [first, second], &hops, target)?);
     }
     without::join(&mut faults);
     faults.extend(of_cloud_init(target)?);
@@ -125,6 +130,7 @@ fn nics(survey: &Survey) -> Vec<Nic> {
 }
 
 /// A program, and the entry by which it configures a NIC.
+#[derive(Clone, Copy)]
 struct Owner<'c> {
     program: &'static str,
     entry: &'c Planned,
@@ -165,7 +171,8 @@ fn owners<'c>(nic: &Nic, all: &'c Configuration, active: &[&str], switches: &Swi
     owners
 }
 
-fn disputed(nic: &Nic, first: &Owner, second: &Owner, target: &Target) -> Result<Fault> {
+fn disputed(nic: &Nic, both: [&Owner; 2], hops: &[NextHop], target: &Target) -> Result<Fault> {
+    let [first, second] = both;
     let Nic { name, .. } = nic;
     let title = format!("{} and {} both configure {name}", first.program, second.program);
     let finding = Finding::fail(title)
@@ -173,11 +180,11 @@ fn disputed(nic: &Nic, first: &Owner, second: &Owner, target: &Target) -> Result
         .seen(&first.entry.seen.source, &first.entry.seen.text)
         .seen(&second.entry.seen.source, &second.entry.seen.text)
         .about(name);
-    let Some((kept, other)) = wrong_one(nic, first, second) else {
+    let Some((kept, other)) = wrong_one::wrong_one(nic, both, hops, target)? else {
         return Ok(Fault {
             finding: finding
-                .mend("their addresses differ, and none has all that the host assigns: keep the right file, and take \
-                       the NIC out of the other one"),
+                .mend("neither has all addresses and gateways of the other: bring together in one file what is right, and \
+                       take the NIC out of the other one"),
             edits: Vec::new(),
         });
     };
@@ -186,23 +193,6 @@ fn disputed(nic: &Nic, first: &Owner, second: &Owner, target: &Target) -> Result
         Ok(edits) => Fault { finding: finding.mend(text), edits },
         Err(why) => Fault { finding: finding.mend(format!("{text} by hand: {why}")), edits: Vec::new() },
     })
-}
-
-/// Returns which one is to stay and which is to go, where the addresses say so.
-fn wrong_one<'o>(
-    nic: &Nic,
-    first: &'o Owner<'o>,
-    second: &'o Owner<'o>,
-) -> Option<(&'o Owner<'o>, &'o Owner<'o>)> {
-    let of = |owner: &Owner| owner.entry.addresses.iter().map(IpNet::addr).collect::<Vec<_>>();
-    let (ours, theirs) = (of(first), of(second));
-    let is_right =
-        |addresses: &[IpAddr]| !nic.assigned.is_empty() && nic.assigned.iter().all(|a| addresses.contains(a));
-    match (is_right(&ours), is_right(&theirs)) {
-        (true, _) => Some((first, second)),
-        (false, true) => Some((second, first)),
-        (false, false) => theirs.iter().all(|address| ours.contains(address)).then_some((first, second)),
-    }
 }
 
 /// Stanzas that cloud-init wrote beside those of another file.
