@@ -15,7 +15,7 @@ use crate::check::Finding;
 use crate::facts::cloud_init::{CloudInit, Starts};
 use crate::facts::init::Enabled;
 use crate::net::assignments;
-use crate::net::configured::{Configuration, Planned, Scan};
+use crate::net::configured::{Planned, Scan};
 use crate::net::ifcfg::{self, RED_HAT};
 use crate::net::survey::Source;
 use crate::net::yaml::{self, Node};
@@ -56,7 +56,7 @@ pub(super) fn of(target: &Target) -> Result<Option<Emptied>> {
     if is_known || was_never_built(target) {
         return Ok(None);
     }
-    let configuration = Configuration::of(&target.root);
+    let configuration = target.configuration();
     let is_configured = configuration.planned.iter().any(configures);
     if is_configured || !configuration.unread.is_empty() || others_configure(target)? {
         return Ok(None);
