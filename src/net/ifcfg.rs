@@ -114,7 +114,7 @@ pub(crate) fn planned(path: &str, variables: &[Variable], switch: Option<&Seen>)
 }
 
 /// `IPADDR`, `IPADDR0`, `IPADDR_1` … with `PREFIX` or `NETMASK` of the same ending, and the IPv6 variables.
-pub(super) fn addresses(variables: &[Variable]) -> Vec<IpNet> {
+pub(crate) fn addresses(variables: &[Variable]) -> Vec<IpNet> {
     let value = |name: &str| assignments::value(variables, name);
     let mut addresses = Vec::new();
     for variable in variables {

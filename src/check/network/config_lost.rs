@@ -48,8 +48,12 @@ struct Lost {
 }
 
 fn lost(target: &Target) -> Result<Judged> {
-    let mut faults: Vec<Fault> = emptied::fault(target)?.into_iter().collect();
-    faults.extend(all(target)?.into_iter().map(fault));
+    let emptied = emptied::of(target)?;
+    let mut all = all(target)?;
+    // what comes back with the whole file must not come back twice
+    all.retain(|lost| emptied.as_ref().is_none_or(|emptied| !emptied.restores(lost)));
+    let mut faults: Vec<Fault> = emptied.into_iter().map(|emptied| emptied.fault).collect();
+    faults.extend(all.into_iter().map(fault));
     Ok(Judged { faults, otherwise: Finding::ok("no backup holds other interfaces than the files of today") })
 }
 
@@ -58,7 +62,9 @@ fn lost(target: &Target) -> Result<Judged> {
 /// # Errors
 /// As the check.
 pub(super) fn sources(target: &Target) -> Result<Vec<String>> {
-    Ok(all(target)?.into_iter().map(|lost| lost.backup.path).collect())
+    let mut sources: Vec<String> = all(target)?.into_iter().map(|lost| lost.backup.path).collect();
+    sources.extend(emptied::of(target)?.into_iter().flat_map(|emptied| emptied.backups));
+    Ok(sources)
 }
 
 fn all(target: &Target) -> Result<Vec<Lost>> {

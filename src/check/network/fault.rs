@@ -132,12 +132,8 @@ pub(super) fn plan(target: &Target, edits: impl IntoIterator<Item = Edit>) -> Re
 /// The changes of one file.
 fn changes(root: &Root, path: &str, edits: &[Edit]) -> Result<Vec<FileChange>> {
     if edits.iter().any(|edit| matches!(edit, Edit::Remove { .. })) {
-        let is_secret = root.read_opt(path)?.is_some_and(|body| holds_secret(&body));
-        return Ok(vec![if is_secret {
-            FileChange::Restore { path: path.to_owned(), node: Node::Absent, secret: Secrecy::Secret }
-        } else {
-            FileChange::Remove { path: path.to_owned() }
-        }]);
+        let body = root.read_opt(path)?.unwrap_or_default();
+        return Ok(vec![removal(path, secrecy(&body))]);
     }
     // lines at the end of nothing make a new file, with the mode it is to have
     let is_new = edits.iter().any(|edit| matches!(edit, Edit::Append { .. }))
@@ -147,8 +143,13 @@ fn changes(root: &Root, path: &str, edits: &[Edit]) -> Result<Vec<FileChange>> {
         Some(body) => body,
         None => bail!("reading {path}: no such file"),
     };
-    let secret = if holds_secret(&body) { Secrecy::Secret } else { Secrecy::Open };
-    let body = edited(&body, edits);
+    let new = edited(&body, edits);
+    // a diff shows both
+    let secret = match secrecy(&body) {
+        Secrecy::Secret => Secrecy::Secret,
+        Secrecy::Open => secrecy(&new),
+    };
+    let body = new;
     if let Some(to) = edits.iter().find_map(|edit| match edit {
         Edit::Move { to, .. } => Some(to),
         _ => None,
@@ -158,7 +159,7 @@ fn changes(root: &Root, path: &str, edits: &[Edit]) -> Result<Vec<FileChange>> {
             Node::Absent | Node::Link(_) => None,
         };
         let write = FileChange::Write { path: to.clone(), body, mode, secret };
-        return Ok(vec![write, FileChange::Remove { path: path.to_owned() }]);
+        return Ok(vec![write, removal(path, secret)]);
     }
     let mode = edits.iter().find_map(|edit| match edit {
         Edit::Mode { mode, .. } => Some(*mode),
@@ -207,15 +208,50 @@ pub(super) fn edited(body: &[u8], edits: &[Edit]) -> Vec<u8> {
     out
 }
 
+fn removal(path: &str, secret: Secrecy) -> FileChange {
+    match secret {
+        Secrecy::Secret => FileChange::Restore { path: path.to_owned(), node: Node::Absent, secret },
+        Secrecy::Open => FileChange::Remove { path: path.to_owned() },
+    }
+}
+
 /// Whether a file of network configuration holds what a diff must not show: a passphrase or a key.
-fn holds_secret(body: &[u8]) -> bool {
+fn secrecy(body: &[u8]) -> Secrecy {
     let text = String::from_utf8_lossy(body).to_ascii_lowercase();
-    ["password", "psk", "private-key", "privatekey", "wep-key"].iter().any(|word| text.contains(word))
+    let holds = |word: &&str| text.contains(*word);
+    match ["password", "psk", "private-key", "privatekey", "wep-key"].iter().any(holds) {
+        true => Secrecy::Secret,
+        false => Secrecy::Open,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_that_comes_or_goes_is_not_shown() {
+        let append = |text: &str| Edit::Append { path: "x".to_owned(), text: vec![text.to_owned()] };
+        for (old, edit, want) in [
+            ("address 192.0.2.10\n", append("wpa-psk hidden"), Secrecy::Secret),
+            ("address 192.0.2.10\n", append("password: hidden"), Secrecy::Secret),
+            ("wpa-psk hidden\n", Edit::drop("x", 1), Secrecy::Secret),
+            ("address 192.0.2.10\n", append("gateway 192.0.2.1"), Secrecy::Open),
+        ] {
+            let (_dir, root) = crate::net::survey::tests::tree_of(&[("x", old)]);
+            let changes = changes(&root, "x", std::slice::from_ref(&edit)).unwrap();
+            let [FileChange::Write { secret, .. }] = &changes[..] else { panic!("{changes:?}") };
+            assert_eq!(*secret, want, "{old} {edit:?}");
+        }
+        let (_dir, root) = crate::net::survey::tests::tree_of(&[("x", "wpa-psk hidden\n")]);
+        let moved = Edit::Move { path: "x".to_owned(), to: "y".to_owned() };
+        for change in changes(&root, "x", &[moved]).unwrap() {
+            let (FileChange::Write { secret, .. } | FileChange::Restore { secret, .. }) = change else {
+                panic!("{change:?}")
+            };
+            assert_eq!(secret, Secrecy::Secret);
+        }
+    }
 
     #[test]
     fn only_the_lines_of_the_edits_change() {

@@ -52,13 +52,12 @@ fn lacks_it(survey: &Survey, interface: &Interface) -> bool {
 pub(in crate::check) struct Works<'t> {
     target: &'t Target,
     switches: Switches,
-    configuration: Configuration,
+    configuration: &'t Configuration,
 }
 
 impl<'t> Works<'t> {
     pub(in crate::check) fn of(target: &'t Target) -> Self {
-        let root = &target.root;
-        Self { target, switches: Switches::of(root), configuration: Configuration::of(root) }
+        Self { target, switches: Switches::of(&target.root), configuration: target.configuration() }
     }
 
     /// Whether no hands are needed for a NIC.
@@ -72,7 +71,7 @@ impl<'t> Works<'t> {
     /// Hands have to: the reason.
     fn edits(&self, interface: &Interface) -> Result<Vec<Edit>> {
         let (root, link) = (&self.target.root, &interface.link);
-        let Causes { protocol, sysctl, files } = self.switches.causes(link, &self.configuration);
+        let Causes { protocol, sysctl, files } = self.switches.causes(link, self.configuration);
         if self.target.is_live() && !protocol.is_empty() {
             bail!("the running kernel has no IPv6: that takes a boot");
         }

@@ -274,6 +274,21 @@ mod tests {
     }
 
     #[test]
+    fn the_backup_that_alone_has_the_nics_is_still_wanted() {
+        let files = [
+            IFUP,
+            ("etc/hostname", "web1\n"),
+            ("etc/network/interfaces", "auto lo\niface lo inet loopback\n"),
+            ("etc/network/interfaces.1448461234.5.bak", "auto eth0\niface eth0 inet dhcp\n"),
+            ("etc/network/interfaces.1448461000.5.bak", "auto eth0\niface eth0 inet dhcp\n"),
+        ];
+        assert_eq!(short(&LEFTOVER, &files[..4]), [(Status::Ok, String::new())]);
+        let old = files[4].0;
+        assert_eq!(short(&LEFTOVER, &files), note("etc/network"));
+        assert_eq!(mended(&LEFTOVER, &files, &[files[3].0, old]), [Some(files[3].1.to_owned()), None]);
+    }
+
+    #[test]
     fn the_fix_takes_them_away() {
         let files = [
             EL,

@@ -58,6 +58,33 @@ pub(super) fn starts(target: &Target) -> Result<bool> {
     Ok(service.is_some_and(|service| matches!(service.enabled, Enabled::Yes(_))))
 }
 
+/// Whether NetworkManager asks for addresses on a NIC that no profile is about. A list of some NICs leaves it others,
+/// and those count.
+///
+/// # Errors
+/// Its configuration cannot be read.
+pub(super) fn makes_connections(root: &Root) -> Result<bool> {
+    let name = |path: &str| path.rsplit('/').next().map(str::to_owned);
+    let own = root.files_in("etc/NetworkManager/conf.d", ".conf")?;
+    let mut files = root.files_in("usr/lib/NetworkManager/conf.d", ".conf")?;
+    // a file of the administrator's hides the package's of that name
+    files.retain(|path| own.iter().all(|other| name(other) != name(path)));
+    files.push("etc/NetworkManager/NetworkManager.conf".to_owned());
+    files.extend(own);
+    let mut makes = true;
+    for path in files {
+        for setting in ini::parse(&root.text_opt(&path)?.unwrap_or_default()) {
+            let has_all = || setting.value.split([',', ';']).any(|word| word.trim() == "*");
+            match (setting.section.as_str(), setting.key.as_str()) {
+                ("main", "no-auto-default") => makes = !has_all(),
+                ("main", "no-auto-default+") => makes &= !has_all(),
+                _ => {}
+            }
+        }
+    }
+    Ok(makes)
+}
+
 fn not_used() -> Judged {
     Judged::only(Finding::skipped("NetworkManager is not started at boot"))
 }

@@ -8,15 +8,17 @@
 
 mod handover;
 mod without;
+mod wrong_one;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use anyhow::Result;
-use ipnet::IpNet;
 
 use handover::Switches;
 
 use super::fault::{Edit, Fault, Judged};
+use super::next_hop::{self, NextHop};
 use super::{TEMPLATE, eni};
 use crate::check::{Check, Finding};
 use crate::facts::cloud_init::{self, CloudInit};
@@ -87,12 +89,16 @@ fn judged(target: &Target) -> Result<Owners> {
     let switches = Switches::of(target)?;
     let configuration = target.configuration();
     let survey = target.survey()?;
-    let mut faults = Vec::new();
+    let mut disputes = Vec::new();
     for nic in nics(survey) {
-        let owners = owners(&nic, configuration, &active, &switches);
-        if let [first, second, ..] = owners.as_slice() {
-            faults.push(disputed(&nic, first, second, target)?);
+        if let [first, second, ..] = owners(&nic, configuration, &active, &switches).as_slice() {
+            disputes.push((nic, [*first, *second]));
         }
+    }
+    let hops = if disputes.is_empty() { None } else { next_hop::of(target)? }.unwrap_or_default();
+    let mut faults = Vec::new();
+    for (nic, [first, second]) in &disputes {
+        faults.push(disputed(nic, [first, second], &hops, target)?);
     }
     without::join(&mut faults);
     faults.extend(of_cloud_init(target)?);
@@ -124,6 +130,7 @@ fn nics(survey: &Survey) -> Vec<Nic> {
 }
 
 /// A program, and the entry by which it configures a NIC.
+#[derive(Clone, Copy)]
 struct Owner<'c> {
     program: &'static str,
     entry: &'c Planned,
@@ -164,7 +171,8 @@ fn owners<'c>(nic: &Nic, all: &'c Configuration, active: &[&str], switches: &Swi
     owners
 }
 
-fn disputed(nic: &Nic, first: &Owner, second: &Owner, target: &Target) -> Result<Fault> {
+fn disputed(nic: &Nic, both: [&Owner; 2], hops: &[NextHop], target: &Target) -> Result<Fault> {
+    let [first, second] = both;
     let Nic { name, .. } = nic;
     let title = format!("{} and {} both configure {name}", first.program, second.program);
     let finding = Finding::fail(title)
@@ -172,11 +180,11 @@ fn disputed(nic: &Nic, first: &Owner, second: &Owner, target: &Target) -> Result
         .seen(&first.entry.seen.source, &first.entry.seen.text)
         .seen(&second.entry.seen.source, &second.entry.seen.text)
         .about(name);
-    let Some((kept, other)) = wrong_one(nic, first, second) else {
+    let Some((kept, other)) = wrong_one::wrong_one(nic, both, hops, target)? else {
         return Ok(Fault {
             finding: finding
-                .mend("their addresses differ, and none has all that the host assigns: keep the right file, and take \
-                       the NIC out of the other one"),
+                .mend("neither has all addresses and gateways of the other: bring together in one file what is right, and \
+                       take the NIC out of the other one"),
             edits: Vec::new(),
         });
     };
@@ -187,27 +195,16 @@ fn disputed(nic: &Nic, first: &Owner, second: &Owner, target: &Target) -> Result
     })
 }
 
-/// Returns which one is to stay and which is to go, where the addresses say so.
-fn wrong_one<'o>(
-    nic: &Nic,
-    first: &'o Owner<'o>,
-    second: &'o Owner<'o>,
-) -> Option<(&'o Owner<'o>, &'o Owner<'o>)> {
-    let of = |owner: &Owner| owner.entry.addresses.iter().map(IpNet::addr).collect::<Vec<_>>();
-    let (ours, theirs) = (of(first), of(second));
-    let is_right =
-        |addresses: &[IpAddr]| !nic.assigned.is_empty() && nic.assigned.iter().all(|a| addresses.contains(a));
-    match (is_right(&ours), is_right(&theirs)) {
-        (true, _) => Some((first, second)),
-        (false, true) => Some((second, first)),
-        (false, false) => theirs.iter().all(|address| ours.contains(address)).then_some((first, second)),
-    }
-}
-
 /// Stanzas that cloud-init wrote beside those of another file.
 fn of_cloud_init(target: &Target) -> Result<Vec<Fault>> {
     let Some(all) = eni::interfaces(target)? else { return Ok(Vec::new()) };
     let root = &target.root;
+    let mut of_cloud_init: BTreeSet<&str> = all.stanzas.iter().map(|stanza| stanza.path.as_str()).collect();
+    for path in of_cloud_init.clone() {
+        if !is_of_cloud_init(root, path)? {
+            of_cloud_init.remove(path);
+        }
+    }
     let mut faults: Vec<Fault> = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
     for stanza in &all.stanzas {
@@ -217,7 +214,7 @@ fn of_cloud_init(target: &Target) -> Result<Vec<Fault>> {
         let Some(other) = all.stanzas.iter().find(is_of_name).filter(|_| stanza.name != "lo") else {
             continue;
         };
-        if seen.contains(&stanza.path.as_str()) || !is_of_cloud_init(root, &stanza.path)? {
+        if seen.contains(&stanza.path.as_str()) || !of_cloud_init.contains(stanza.path.as_str()) {
             continue;
         }
         seen.push(&stanza.path);
@@ -226,8 +223,17 @@ fn of_cloud_init(target: &Target) -> Result<Vec<Fault>> {
             .because("ifupdown does both: an address of the metadata or of DHCP comes beside the one that the host assigned")
             .seen(format!("{}:{}", stanza.path, theirs.number), theirs.words.join(" "))
             .seen(format!("{}:{}", other.path, ours.number), ours.words.join(" "))
-            .about(&stanza.name)
-            .mend(format!("have cloud-init leave the network alone (network: {{config: disabled}}), and remove {}", stanza.path));
+            .about(&stanza.name);
+        let remedy = "have cloud-init leave the network alone (network: {config: disabled}), and remove";
+        if let Some(name) = only_there(&all.stanzas, &stanza.path, &of_cloud_init) {
+            let finding = finding.mend(format!(
+                "{remedy} what {} says of {} by hand: no other file has all that it says of {name}",
+                stanza.path, stanza.name
+            ));
+            faults.push(Fault { finding, edits: Vec::new() });
+            continue;
+        }
+        let finding = finding.mend(format!("{remedy} {}", stanza.path));
         let mut edits = vec![Edit::Remove { path: stanza.path.clone() }];
         if !is_kept_off(root)? {
             match keep_off(target)? {
@@ -239,6 +245,16 @@ fn of_cloud_init(target: &Target) -> Result<Vec<Fault>> {
         faults.push(Fault { finding, edits });
     }
     Ok(faults)
+}
+
+/// Returns an interface that a file of cloud-init's has, in a family at least, and no file of somebody else's.
+fn only_there<'s>(all: &'s [eni::Stanza], path: &str, of_cloud_init: &BTreeSet<&str>) -> Option<&'s str> {
+    let theirs = all.iter().filter(|stanza| !of_cloud_init.contains(stanza.path.as_str()));
+    let theirs: BTreeSet<(&str, &str)> =
+        theirs.map(|stanza| (stanza.name.as_str(), family(stanza))).collect();
+    let mut ours = all.iter().filter(|stanza| stanza.path == path && stanza.name != "lo");
+    let alone = ours.find(|stanza| !theirs.contains(&(stanza.name.as_str(), family(stanza))))?;
+    Some(&alone.name)
 }
 
 fn family(stanza: &eni::Stanza) -> &str {

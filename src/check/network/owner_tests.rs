@@ -16,7 +16,7 @@ const IFUPDOWN: [(&str, &str); 4] = [
     ),
     (
         "etc/network/interfaces",
-        "auto lo eth0\niface lo inet loopback\niface eth0 inet static\n  address 192.0.2.10/24\n",
+        "auto lo eth0\niface lo inet loopback\niface eth0 inet static\n  address 192.0.2.10/24\n  gateway 192.0.2.1\n",
     ),
 ];
 const NETPLAN: [(&str, &str); 3] = [
@@ -24,12 +24,12 @@ const NETPLAN: [(&str, &str); 3] = [
     ("usr/lib/systemd/system-generators/netplan", "!"),
     (
         "etc/netplan/rackspace-cloud.yaml",
-        "network:\n  ethernets:\n    eth0:\n      addresses: [192.0.2.10/24]\n  renderer: networkd\n",
+        "network:\n  ethernets:\n    eth0:\n      addresses: [192.0.2.10/24]\n      gateway4: 192.0.2.1\n  renderer: networkd\n",
     ),
 ];
 const PROFILE: (&str, &str) = (
     "etc/NetworkManager/system-connections/eth0.nmconnection",
-    "[connection]\ntype=ethernet\ninterface-name=eth0\n[ipv4]\nmethod=manual\naddress1=192.0.2.10/24\n",
+    "[connection]\ntype=ethernet\ninterface-name=eth0\n[ipv4]\nmethod=manual\naddress1=192.0.2.10/24,192.0.2.1\n",
 );
 const EL7: [(&str, &str); 7] = [
     ("etc/rc.d/init.d/network", "!"),
@@ -112,7 +112,8 @@ fn the_fix_leaves_the_nic_to_one_of_them() {
     let mended_file = "auto lo\niface lo inet loopback\n";
     assert_eq!(mended(&SINGLE, &files, &[IFUPDOWN[3].0]), [Some(mended_file.to_owned())]);
     // the host's addresses are those of the interfaces file
-    let stale = (NETPLAN[2].0, "network: {ethernets: {eth0: {addresses: [203.0.113.7/24]}}}");
+    let stale =
+        (NETPLAN[2].0, "network: {ethernets: {eth0: {addresses: [203.0.113.7/24], gateway4: 203.0.113.1}}}");
     let files = [&MANAGER[..], &IFUPDOWN, &NETPLAN[..2], &[stale, LOG]].concat();
     assert_eq!(short(&SINGLE, &files), fail("eth0"));
     let files = [&MANAGER[..], &IFUPDOWN, &[PROFILE]].concat();
@@ -136,21 +137,25 @@ const NETWORKD: [(&str, &str); 2] = [
 #[test]
 fn the_stanza_of_netplan_goes_and_everything_else_in_the_file_stays() {
     // the host's address is that of the interfaces file
-    let stale = "# ours\nnetwork:\n  version: 2\n  ethernets:\n    eth0: # the public one\n      addresses: [203.0.113.7/24]\n    # kept\n    eth1: {dhcp4: true}\n";
+    let stale = "# ours\nnetwork:\n  version: 2\n  ethernets:\n    eth0: # the public one\n      addresses: [203.0.113.7/24]\n      gateway4: 203.0.113.1\n    # kept\n    eth1: {dhcp4: true}\n";
     let left = "# ours\nnetwork:\n  version: 2\n  ethernets:\n    # kept\n    eth1: {dhcp4: true}\n";
     let files = [&MANAGER[..], &IFUPDOWN, &NETPLAN[..2], &[(NETPLAN[2].0, stale), LOG]].concat();
     let now = mended(&SINGLE, &files, &[NETPLAN[2].0, IFUPDOWN[3].0]);
     assert_eq!(now, [Some(left.to_owned()), Some(IFUPDOWN[3].1.to_owned())]);
-    let alone = "network: {version: 2, ethernets: {eth0: {addresses: [203.0.113.7/24]}}}\n";
+    let alone =
+        "network: {version: 2, ethernets: {eth0: {addresses: [203.0.113.7/24], gateway4: 203.0.113.1}}}\n";
     let files = [&MANAGER[..], &IFUPDOWN, &NETPLAN[..2], &[(NETPLAN[2].0, alone), LOG]].concat();
     assert_eq!(mended(&SINGLE, &files, &[NETPLAN[2].0]), [None]);
 }
 
 #[test]
 fn an_ifcfg_file_is_not_raised_at_boot_any_more() {
-    let ours =
-        ("etc/systemd/network/10-eth0.network", "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.10/24\n");
-    let theirs = "DEVICE=eth0\nIPADDR=203.0.113.7\nPREFIX=24\nONBOOT=\"yes\"\nNM_CONTROLLED=no\n";
+    let ours = (
+        "etc/systemd/network/10-eth0.network",
+        "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.10/24\nGateway=192.0.2.1\n",
+    );
+    let theirs =
+        "DEVICE=eth0\nIPADDR=203.0.113.7\nPREFIX=24\nGATEWAY=203.0.113.1\nONBOOT=\"yes\"\nNM_CONTROLLED=no\n";
     let files =
         [&MANAGER[1..6], &EL7[..2], &[(EL7[2].0, theirs)], &EL7[4..], &NETWORKD, &[ours, LOG]].concat();
     let left = theirs.replace("\"yes\"", "no");
@@ -186,7 +191,7 @@ fn nics_of_one_line_are_taken_out_of_it_together() {
 
 #[test]
 fn what_a_person_has_to_decide_says_why() {
-    let two = "# x\nnetwork:\n  version: 2\n  ethernets:\n    eth0: {addresses: [203.0.113.7/24]}\n  vlans:\n    v5: {id: 5, link: eth0}\n";
+    let two = "# x\nnetwork:\n  version: 2\n  ethernets:\n    eth0: {addresses: [203.0.113.7/24], gateway4: 203.0.113.1}\n  vlans:\n    v5: {id: 5, link: eth0}\n";
     let pattern = ("etc/systemd/network/10-all.network", "[Match]\nName=eth*\n[Network]\nDHCP=yes\n");
     let made = ("usr/lib/systemd/network/10-all.network", "[Match]\nName=eth0\n[Network]\nDHCP=yes\n");
     let netplan = [&IFUPDOWN[..], &NETPLAN[..2], &[(NETPLAN[2].0, two)]].concat();
@@ -245,4 +250,77 @@ fn cloud_init_beside_a_file_of_ours_is_a_second_owner() {
         )
         .is_err()
     );
+}
+
+#[test]
+fn a_file_of_cloud_init_s_that_alone_has_a_nic_is_left_to_hands() {
+    let main = (IFUPDOWN[3].0, "auto eth0\niface eth0 inet dhcp\nsource interfaces.d/*\n");
+    let path = "etc/network/interfaces.d/50-cloud-init";
+    let text =
+        |more: &str| format!("auto lo\niface lo inet loopback\nauto eth0\niface eth0 inet dhcp\n{more}");
+    let why = |name: &str| format!("by hand: no other file has all that it says of {name}");
+    let twin = ("etc/network/interfaces.d/50-cloud-init.cfg", "iface eth1 inet dhcp\n");
+    for (more, others, name) in [
+        ("iface eth1 inet dhcp\n", &[][..], "eth1"),
+        ("iface eth0 inet6 dhcp\n", &[], "eth0"),
+        // that is cloud-init's as well
+        ("iface eth1 inet dhcp\n", &[twin], "eth1"),
+    ] {
+        let text = text(more);
+        let files = [&MANAGER[..], &IFUPDOWN[..3], &[main, (path, &text)], others].concat();
+        let (dir, _root) = crate::net::survey::tests::tree_of(&files);
+        let target = Target::offline(dir.path(), crate::xenstore::Source::None).unwrap();
+        assert_eq!(fix(&target).unwrap().files, [], "{more}");
+        let found = (SINGLE.probe)(&target).unwrap();
+        let remedy = &found[0].remedy.as_ref().unwrap().text;
+        assert!(remedy.ends_with(&why(name)), "{remedy}");
+    }
+    let text = text("");
+    let files = [&MANAGER[..], &IFUPDOWN[..3], &[main, (path, &text)]].concat();
+    assert_eq!(mended(&SINGLE, &files, &[path]), [None]);
+}
+
+#[test]
+fn a_file_goes_only_where_the_other_has_its_addresses_and_gateways() {
+    let eni = |more: &str| {
+        format!(
+            "auto lo eth0\niface lo inet loopback\niface eth0 inet static\n  address 192.0.2.10/24\n{more}"
+        )
+    };
+    let netplan = |addresses: &str, more: &str| {
+        format!(
+            "network:\n  ethernets:\n    eth0:\n      addresses: [{addresses}]\n{more}  renderer: networkd\n"
+        )
+    };
+    let gateway = "      gateway4: 192.0.2.1\n";
+    let alias = "iface eth0:1 inet static\n  address 192.0.2.11/24\n";
+    let by_gateway = format!("  gateway 192.0.2.1\n{alias}");
+    for (eni, netplan, kept) in [
+        (eni("  gateway 192.0.2.1\n"), netplan("192.0.2.10/24", gateway), Some("netplan")),
+        // the default route
+        (eni("  gateway 192.0.2.1\n"), netplan("192.0.2.10/24", ""), Some("ifupdown")),
+        (eni("  gateway 192.0.2.1\n"), netplan("192.0.2.10/24", "      gateway4: 192.0.2.2\n"), None),
+        // the alias
+        (eni(alias), netplan("192.0.2.10/24", gateway), None),
+        (eni(alias), netplan("192.0.2.10/24, 192.0.2.11/24", gateway), Some("netplan")),
+        (eni(&by_gateway), netplan("192.0.2.10/24", ""), Some("ifupdown")),
+        // an address of the owner's, and one that an image brought along
+        (eni("  gateway 192.0.2.1\n"), netplan("10.9.0.1/24", ""), None),
+        (
+            eni("  gateway 192.0.2.1\n"),
+            netplan("203.0.113.7/24", "      gateway4: 203.0.113.1\n"),
+            Some("ifupdown"),
+        ),
+        (eni(""), netplan("203.0.113.7/24", "      gateway4: 203.0.113.1\n"), None),
+    ] {
+        let (main, yaml) = (IFUPDOWN[3].0, NETPLAN[2].0);
+        let own = [(main, &*eni), (yaml, &*netplan), LOG];
+        let files = [&MANAGER[..], &IFUPDOWN[..3], &NETPLAN[..2], &own].concat();
+        let (dir, _root) = crate::net::survey::tests::tree_of(&files);
+        let target = Target::offline(dir.path(), crate::xenstore::Source::None).unwrap();
+        assert_eq!((SINGLE.probe)(&target).unwrap()[0].status, Status::Fail);
+        let plan = fix(&target).unwrap();
+        let loses = |change: &FileChange| if change.path() == main { "netplan" } else { "ifupdown" };
+        assert_eq!(plan.files.first().map(loses), kept, "{eni}{netplan}");
+    }
 }

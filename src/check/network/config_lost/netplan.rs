@@ -58,7 +58,7 @@ pub(super) fn lost(target: &Target, own: &Own) -> Result<Vec<Lost>> {
 }
 
 /// Returns every name that a document defines.
-fn ids(document: &Node) -> Vec<String> {
+pub(super) fn ids(document: &Node) -> Vec<String> {
     let sections = document.get("network").map(Node::entries).unwrap_or_default();
     sections.iter().flat_map(|(_, section)| section.entries()).map(|(id, _)| id.clone()).collect()
 }

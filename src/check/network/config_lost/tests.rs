@@ -1,6 +1,6 @@
 //! Backups that hold what was lost, those that hold nothing but the NICs, and what the fix makes of them.
 
-use super::super::trial::{LOG, found, mended, short};
+use super::super::trial::{LOG, MANAGER, found, mended, short};
 use super::*;
 use crate::check::Status;
 
@@ -159,4 +159,87 @@ fn a_bridge_of_netplan_comes_back_in_a_file_of_its_own() {
         assert_eq!(lost(&target).unwrap().faults.len(), 1, "{text}");
         assert!((LOST.fix.unwrap())(&target).unwrap().files.is_empty(), "{text}");
     }
+}
+
+const EMPTY: &str = "auto lo\niface lo inet loopback\n";
+
+#[test]
+fn a_configuration_that_lost_its_nics_is_a_fault() {
+    let fail = |path: &str| vec![(Status::Fail, path.to_owned())];
+    let said = |now| short(&LOST, &[IFUP, (MAIN, now), (BACKUP, NOW), ("etc/hostname", "web1\n")]);
+    assert_eq!(said(EMPTY), fail(MAIN));
+    for now in [
+        "auto br0\niface br0 inet dhcp\n  bridge_ports eth0\n",
+        "auto bond0\niface bond0 inet static\n  address 192.0.2.10/24\n  bond-slaves eth0\n",
+        "iface br0 inet dhcp\n",
+        "auto lo eth0:1\niface lo inet loopback\niface eth0:1 inet static\n  address 192.0.2.10/24\n",
+    ] {
+        assert_eq!(said(now), ok(), "{now}");
+    }
+    let backup = format!("{DIR}/ifcfg-eth0.1448461234.5.bak");
+    let of_ifcfg = |name: &str, text: &str| {
+        let path = format!("{DIR}/{name}");
+        short(&LOST, &[SCRIPTS, ("etc/hostname", "web1\n"), (&backup, ETH0.1), (&path, text)])
+    };
+    assert_eq!(of_ifcfg("ifcfg-lo", "DEVICE=lo\n"), fail(ETH0.0));
+    assert_eq!(of_ifcfg("ifcfg-br0", "DEVICE=br0\nTYPE=Bridge\nONBOOT=yes\n"), ok());
+}
+
+#[test]
+fn what_comes_back_with_the_whole_file_comes_back_once() {
+    let name = ("etc/hostname", "web1\n");
+    let whole = format!("{NOW}auto br0\niface br0 inet manual\n  bridge_ports none\n");
+    let newer = ("etc/network/interfaces.1448461300.1.bak", "auto br0\niface br0 inet manual\n");
+    let older = ("etc/network/interfaces.1448461000.1.bak", "iface br1 inet manual\n");
+    let files = [IFUP, name, (MAIN, EMPTY), newer, (BACKUP, &whole), older];
+    let after = format!("{whole}iface br1 inet manual\n");
+    assert_eq!(mended(&LOST, &files, &[MAIN]), [Some(after)]);
+
+    let yaml = "etc/netplan/rackspace-cloud.yaml";
+    let whole = "network:\n  version: 2\n  ethernets:\n    eth0: {dhcp4: true}\n  bridges:\n    br0:\n      dhcp4: true\n";
+    let backup = format!("{yaml}.1448461234.56.bak");
+    let files =
+        [("usr/sbin/netplan", "!"), name, (yaml, "network: {version: 2, ethernets: {}}\n"), (&backup, whole)];
+    let paths = [yaml, "etc/netplan/95-restored-br0.yaml"];
+    assert_eq!(mended(&LOST, &files, &paths), [Some(whole.to_owned()), None]);
+}
+
+#[test]
+fn the_files_of_the_newest_reset_come_back_and_no_older_ones() {
+    let of =
+        |name: &str, time: u32| (format!("{DIR}/ifcfg-{name}"), format!("{DIR}/ifcfg-{name}.{time}.bak~"));
+    let (eth0, newest) = of("eth0", 1_448_461_234);
+    let (eth1, same) = of("eth1", 1_448_461_174);
+    let (eth2, before) = of("eth2", 1_448_461_173);
+    let text = |path: &str| format!("DEVICE={}\nBOOTPROTO=dhcp\n", path.rsplit('-').next().unwrap());
+    let texts = [text(&eth0), text(&eth1), text(&eth2)];
+    let name = ("etc/hostname", "web1\n");
+    let files = [SCRIPTS, name, (&*newest, &*texts[0]), (&*same, &*texts[1]), (&*before, &*texts[2])];
+    let [first, second, third] = texts.clone().map(Some);
+    assert_eq!(mended(&LOST, &files, &[&eth0, &eth1, &eth2, &before]), [first, second, None, third]);
+}
+
+#[test]
+fn a_manager_that_makes_connections_by_itself_brings_the_network_up() {
+    let backup = format!("{DIR}/ifcfg-eth0.1448461234.5.bak");
+    let plugin = ("usr/lib64/NetworkManager/libnm-settings-plugin-ifcfg-rh.so", "");
+    let said = |files: &[(&str, &str)]| {
+        let tree = [plugin, ("etc/hostname", "web1\n"), (&backup, ETH0.1)];
+        short(&LOST, &[&MANAGER[..], &tree, files].concat())
+    };
+    let fail = vec![(Status::Fail, ETH0.0.to_owned())];
+    let package = ("usr/lib/NetworkManager/conf.d/00-server.conf", "[main]\nno-auto-default=*\n");
+    let own = |text| ("etc/NetworkManager/conf.d/00-server.conf", text);
+    assert_eq!(said(&[]), ok());
+    assert_eq!(said(&[package]), fail);
+    assert_eq!(said(&[package, own("")]), ok());
+    assert_eq!(
+        said(&[package, ("etc/NetworkManager/NetworkManager.conf", "[main]\nno-auto-default=\n")]),
+        ok()
+    );
+    assert_eq!(said(&[own("[main]\nno-auto-default=eth7\n")]), ok());
+    assert_eq!(said(&[own("[main]\nno-auto-default=eth7\nno-auto-default+=*\n")]), fail);
+    // not started
+    let tree = [plugin, ("etc/hostname", "web1\n"), (&*backup, ETH0.1)];
+    assert_eq!(short(&LOST, &[&MANAGER[..6], &tree].concat()), fail);
 }
