@@ -97,7 +97,8 @@ pub(super) fn begin<'t>(
         let words = format!("the change {} was not kept in time and is taken back now", record.id);
         ui::progress(global.volume(), &words);
         let agreed = Consent { yes: true, ..consent.clone() };
-        undo::take_back(global, target, &agreed, Some(&journal), record, Edits::Overwrite)?;
+        // what its report knows of the target is not true of what is looked at next
+        undo::take_back(global, &global.target()?, &agreed, Some(&journal), record, Edits::Overwrite)?;
     }
     Ok(Some(journal))
 }

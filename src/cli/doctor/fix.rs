@@ -8,6 +8,7 @@ use crate::cli::change::{self, ChangeReport, Consent, Request};
 use crate::cli::diagnosis::{self, Diagnosis};
 use crate::cli::mending::{self, Mending};
 use crate::cli::verification::Broken;
+use crate::plan::journal::Journal;
 use crate::report::Format;
 use crate::route;
 use crate::session;
@@ -21,18 +22,19 @@ pub(super) enum Told {
     NotYet,
 }
 
-/// `doctor --fix`: the verdict and what was found, the change and the question, what came of it and what is next.
+/// `doctor --fix`: the verdict and what was found, the change and the question, what came of it and what is next. What
+/// was interrupted is taken back before the look, which would else judge and remember files that are about to change.
 ///
 /// # Errors
-/// As [`mend`].
+/// The journal cannot be opened, or as [`mend`].
 pub(super) fn run(
     global: &Global,
-    target: &Target,
+    target: &Arc<Target>,
     consent: &Consent,
-    only: &[String],
-    findings: Vec<Finding>,
+    selection: &Selection,
 ) -> anyhow::Result<ChangeReport> {
-    let found = Diagnosis::new(target, findings);
+    let journal = change::begin(global, target, consent)?;
+    let found = Diagnosis::new(target, check::run(target, selection, Limits::default()));
     let is_read = global.format == Format::Table && !global.quiet && ui::is_terminal();
     if is_read && !consent.yes && !consent.dry_run {
         let mut screen = Ui::stderr(global.color);
@@ -41,23 +43,24 @@ pub(super) fn run(
     }
     let next =
         found.route.as_ref().map_or(Vec::new(), |route| route::rest(target, &found.findings, route.number));
-    Ok(mend(global, target, consent, only, found.findings, Told::NotYet)?.then(next))
+    Ok(mend(global, target, consent, journal, &selection.only, found.findings, Told::NotYet)?.then(next))
 }
 
 /// Mends what was found and can be mended: shows the change, asks, makes it, looks again. Notes are changed only for
-/// the checks that were asked for by name.
+/// the checks that were asked for by name. The look that found it is of the target after [`change::begin`], which gave
+/// the journal.
 ///
 /// # Errors
-/// The journal cannot be opened, the plan cannot be made, or nobody is there who could agree.
+/// The plan cannot be made, or nobody is there who could agree.
 pub(super) fn mend(
     global: &Global,
     target: &Target,
     consent: &Consent,
+    journal: Option<Journal<'_>>,
     only: &[String],
     findings: Vec<Finding>,
     told: Told,
 ) -> anyhow::Result<ChangeReport> {
-    let journal = change::begin(global, target, consent)?;
     // what is no fault is changed on demand alone
     let is_wanted = |f: &Finding| {
         f.status >= Status::Warn || f.status == Status::Note && only.iter().any(|id| id == f.id)
