@@ -54,6 +54,11 @@ impl Selection {
         names.map(String::as_str).find(|id| !self.known().any(|check| check.id == *id))
     }
 
+    /// Whether every check is run.
+    pub fn is_whole(&self) -> bool {
+        self.only.is_empty() && self.skip.is_empty() && self.topics.is_empty()
+    }
+
     /// Returns the checks that there are for the occasion.
     fn known(&self) -> Box<dyn Iterator<Item = &'static Check>> {
         match self.occasion {

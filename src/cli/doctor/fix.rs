@@ -10,7 +10,7 @@ use crate::cli::mending::{self, Mending};
 use crate::cli::verification::Broken;
 use crate::plan::journal::Journal;
 use crate::report::Format;
-use crate::route;
+use crate::route::{self, Step};
 use crate::session;
 use crate::target::Target;
 use crate::ui::{self, Ui};
@@ -41,9 +41,25 @@ pub(super) fn run(
         found.headline(&mut screen)?;
         screen.flush()?;
     }
-    let next =
-        found.route.as_ref().map_or(Vec::new(), |route| route::rest(target, &found.findings, route.number));
-    Ok(mend(global, target, consent, journal, &selection.only, found.findings, Told::NotYet)?.then(next))
+    let Diagnosis { route, findings, .. } = found;
+    let next = route.map_or(Vec::new(), |route| route::rest(target, &findings, route.number));
+    let report = mend(global, target, consent, journal, &selection.only, findings, Told::NotYet)?;
+    let is_all = selection.is_whole() && !report.leaves_something();
+    if next.is_empty() || is_all {
+        return Ok(report.then(next));
+    }
+    let first = what_is_not_mended(target, &report);
+    Ok(report.then(vec![first]))
+}
+
+/// Nobody leaves rescue mode with a disk that is still broken: what the next look says tells the way on.
+fn what_is_not_mended(target: &Target, report: &ChangeReport) -> Step {
+    let text = match report.leaves_something() {
+        true => "mend by hand what is left, then look again",
+        false => "look at what was left out",
+    };
+    let command = ["novactl", "doctor"].map(str::to_owned).into_iter().chain(target.options()).collect();
+    Step { text: text.to_owned(), commands: vec![command] }
 }
 
 /// Mends what was found and can be mended: shows the change, asks, makes it, looks again. Notes are changed only for
