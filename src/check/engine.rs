@@ -192,7 +192,8 @@ impl Worker {
     }
 
     /// Returns what the probe found. Planning the fix has a time limit of its own: a network manager's check of its new
-    /// files can take longer than the look, and what was found stands without it.
+    /// files can take longer than the look, and what was found stands without it. What could not be planned in time is
+    /// called not fixable, so that nobody plans it again who has no time limit.
     fn probe(&mut self, check: &'static Check, limit: Duration) -> Vec<Finding> {
         let asked = self.order.send(check).map_err(|_| "the check could not be started".to_owned());
         let found = match asked.and_then(|()| self.answer(limit)) {
@@ -207,7 +208,7 @@ impl Worker {
         }
         self.answer(limit).unwrap_or_else(|_| {
             *self = Self::start(&self.target);
-            found
+            without_fix(found)
         })
     }
 
@@ -237,6 +238,13 @@ fn with_fixable(check: &Check, target: &Target, mut found: Vec<Finding>) -> Vec<
         if let Some(remedy) = &mut finding.remedy {
             remedy.fixable = keeps;
         }
+    }
+    found
+}
+
+fn without_fix(mut found: Vec<Finding>) -> Vec<Finding> {
+    for remedy in found.iter_mut().filter_map(|finding| finding.remedy.as_mut()) {
+        remedy.fixable = false;
     }
     found
 }
@@ -295,11 +303,14 @@ mod tests {
         page: "",
     };
 
-    fn statuses(checks: &[&'static Check]) -> Vec<Status> {
+    fn findings(checks: &[&'static Check], limits: Limits) -> Vec<Finding> {
         let dir = tempfile::tempdir().unwrap();
         let target = Arc::new(Target::offline(dir.path(), Source::Auto).unwrap());
-        let limits = Limits { check: Duration::from_secs(2), ..Limits::default() };
-        probe_all(&target, checks, &[], limits).into_iter().map(|f| f.status).collect()
+        probe_all(&target, checks, &[], limits)
+    }
+
+    fn statuses(checks: &[&'static Check]) -> Vec<Status> {
+        findings(checks, Limits::default()).into_iter().map(|f| f.status).collect()
     }
 
     #[test]
@@ -329,7 +340,11 @@ mod tests {
             }),
             ..PLAIN
         };
-        assert_eq!(statuses(&[&BROKEN, &PLAIN]), [Status::Fail, Status::Ok]);
+        const CRASH: Check = Check { fix: Some(|_| panic!("boom")), ..BROKEN };
+        let found = findings(&[&BROKEN, &CRASH, &PLAIN], Limits::default());
+        let statuses: Vec<_> = found.iter().map(|f| f.status).collect();
+        assert_eq!(statuses, [Status::Fail, Status::Fail, Status::Ok]);
+        assert!(!found.iter().any(is_mendable), "it would be planned again, with no time limit");
     }
 
     #[test]

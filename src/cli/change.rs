@@ -176,6 +176,8 @@ pub(super) fn carry_out(
         report.findings.push(bad);
         return report.failed(applied.take_back(cause));
     }
+    // what could not be planned in the time of a look was planned all the same
+    report.left.retain(|line| !is_in_order(line, &found));
     let left: Vec<_> =
         verdict.left.iter().map(left_over).filter(|line| !report.left.contains(line)).collect();
     report.left.extend(left);
@@ -196,6 +198,12 @@ pub(super) fn carry_out(
 /// Says in a line what is still wrong.
 pub(super) fn left_over(finding: &Finding) -> String {
     format!("{}: {}", finding.id, finding.title)
+}
+
+/// Whether the second look was at the check that a line says is wrong, and found no fault.
+fn is_in_order(line: &str, found: &[Finding]) -> bool {
+    let of_it = || found.iter().filter(|f| line.split_once(": ").is_some_and(|(id, _)| id == f.id));
+    of_it().any(|f| f.status == Status::Ok) && of_it().all(|f| f.status <= Status::Note)
 }
 
 /// Seconds since 1970.
@@ -227,4 +235,29 @@ fn warn_of_rescue(target: &Target) -> Option<Finding> {
     let title = "this is the rescue system: what is changed here is gone when it ends";
     let finding = Finding::warn(title).because("the sick server is the disk that is attached to it");
     Some(finding.mend(format!("name the disk: --disk {disk}")).of("hostname-not-rescue", Topic::Names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_second_look_finds_in_order_is_not_left() {
+        let found = |id, finding: Finding| finding.of(id, Topic::Network);
+        let found = [
+            found("resolver", Finding::ok("fine")),
+            found("netplan-valid", Finding::ok("fine")),
+            found("netplan-valid", Finding::fail("broken")),
+            found("accept-ra", Finding::skipped("needs root")),
+        ];
+        for (line, is_done) in [
+            ("resolver: no server", true),
+            ("netplan-valid: broken", false),
+            ("accept-ra: open", false),
+            ("hostname: not looked at again", false),
+            ("resolver", false),
+        ] {
+            assert_eq!(is_in_order(line, &found), is_done, "{line}");
+        }
+    }
 }
