@@ -112,8 +112,7 @@ fn probe_all(
         } else if let Some(reason) = unmet(check, target) {
             vec![Finding::skipped(reason)]
         } else {
-            let limit = (limits.check + check.needs.wait).min(end.saturating_duration_since(before));
-            worker.probe(check, limit)
+            worker.probe(check, Deadline { each: limits.check + check.needs.wait, end })
         };
         if found.is_empty() {
             found.push(Finding::skipped("does not apply here"));
@@ -158,6 +157,21 @@ fn unmet(check: &Check, target: &Target) -> Option<&'static str> {
     None
 }
 
+/// How long an answer may take.
+#[derive(Debug, Clone, Copy)]
+struct Deadline {
+    /// What a look, or a plan, may take.
+    each: Duration,
+    /// When the whole run is over.
+    end: Instant,
+}
+
+impl Deadline {
+    fn left(self) -> Duration {
+        self.each.min(self.end.saturating_duration_since(Instant::now()))
+    }
+}
+
 /// A thread that probes one check after the other. It is left behind when a probe hangs, and another takes its place.
 struct Worker {
     target: Arc<Target>,
@@ -194,9 +208,9 @@ impl Worker {
     /// Returns what the probe found. Planning the fix has a time limit of its own: a network manager's check of its new
     /// files can take longer than the look, and what was found stands without it. What could not be planned in time is
     /// called not fixable, so that nobody plans it again who has no time limit.
-    fn probe(&mut self, check: &'static Check, limit: Duration) -> Vec<Finding> {
+    fn probe(&mut self, check: &'static Check, deadline: Deadline) -> Vec<Finding> {
         let asked = self.order.send(check).map_err(|_| "the check could not be started".to_owned());
-        let found = match asked.and_then(|()| self.answer(limit)) {
+        let found = match asked.and_then(|()| self.answer(deadline.left())) {
             Ok(found) => found,
             Err(reason) => {
                 *self = Self::start(&self.target);
@@ -206,7 +220,7 @@ impl Worker {
         if !found.iter().any(is_mendable) {
             return found;
         }
-        self.answer(limit).unwrap_or_else(|_| {
+        self.answer(deadline.left()).unwrap_or_else(|_| {
             *self = Self::start(&self.target);
             without_fix(found)
         })
@@ -345,6 +359,26 @@ mod tests {
         let statuses: Vec<_> = found.iter().map(|f| f.status).collect();
         assert_eq!(statuses, [Status::Fail, Status::Fail, Status::Ok]);
         assert!(!found.iter().any(is_mendable), "it would be planned again, with no time limit");
+    }
+
+    #[test]
+    fn a_fix_is_planned_in_what_the_look_left_of_the_run() {
+        const HALF: Duration = Duration::from_millis(150);
+        const SLOW: Check = Check {
+            probe: |_| {
+                thread::sleep(HALF);
+                Ok(vec![Finding::fail("broken").mend("mend it")])
+            },
+            fix: Some(|_| {
+                thread::sleep(HALF);
+                let files = vec![FileChange::write("etc/x", "x")];
+                Ok(Plan { files, ..Plan::default() })
+            }),
+            ..PLAIN
+        };
+        let limits = |run| Limits { check: Duration::from_secs(60), run };
+        assert!(findings(&[&SLOW], limits(Duration::from_secs(60))).iter().any(is_mendable));
+        assert!(!findings(&[&SLOW], limits(HALF * 3 / 2)).iter().any(is_mendable));
     }
 
     #[test]
