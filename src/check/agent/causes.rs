@@ -140,16 +140,21 @@ const COMMANDS: [(&str, Cause); 4] = [
 
 /// Returns what the lines mean, the last one that tells.
 pub(super) fn of_lines(lines: &[Evidence]) -> Option<Cause> {
-    let of_line = |line: &Evidence| {
-        let fits = |(words, _): &&Known| words.iter().all(|word| line.text.contains(word));
-        LINES.iter().find(fits).map(|(_, cause)| *cause)
-    };
     lines.iter().rev().find_map(of_line)
 }
 
-/// Returns what ends the agent in this command most often.
-pub(super) fn of_command(name: &str) -> Option<Cause> {
-    COMMANDS.iter().find(|(command, _)| *command == name).map(|(_, cause)| *cause)
+/// Returns what ended the agent in this command: what the lines mean, else what it dies of there most often. What lines
+/// tell of the host's records is of a network reset alone: in another command the same words are of another death, or
+/// of one before.
+pub(super) fn of_command(name: &str, lines: &[Evidence]) -> Option<Cause> {
+    let is_of_it = |cause: &Cause| name == "resetnetwork" || ![RECORD, MALFORMED].contains(cause);
+    let most_often = || COMMANDS.iter().find(|(command, _)| *command == name).map(|(_, cause)| *cause);
+    lines.iter().rev().filter_map(of_line).find(is_of_it).or_else(most_often)
+}
+
+fn of_line(line: &Evidence) -> Option<Cause> {
+    let fits = |(words, _): &&Known| words.iter().all(|word| line.text.contains(word));
+    LINES.iter().find(fits).map(|(_, cause)| *cause)
 }
 
 #[cfg(test)]
@@ -180,6 +185,26 @@ mod tests {
             let line = Evidence { source: "journal".to_owned(), text: text.to_owned() };
             let found = of_lines(&[line]).map_or("", |cause| cause.why);
             assert!(found.contains(want) && found.is_empty() == want.is_empty(), "{text}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_the_host_s_ends_a_network_reset_alone() {
+        const NUMBER: &str = "ValueError: invalid literal for int() with base 10: 'x'";
+        for (command, texts, want) in [
+            ("resetnetwork", &["KeyError: 'label'"][..], "record of a network lacks"),
+            ("resetnetwork", &["json.decoder.JSONDecodeError: Expecting value"], "not valid JSON"),
+            ("resetnetwork", &[], "without a label"),
+            ("keyinit", &[NUMBER], "a key that is no number"),
+            ("injectfile", &["KeyError: 'label'"], "a file that is no text"),
+            ("injectfile", &["No space left on device", "KeyError: 'label'"], "the disk was full"),
+            ("password", &["TypeError: 'NoneType' object is not subscriptable"], ""),
+            ("password", &["UnicodeDecodeError: 'utf-8' codec", NUMBER], "no UTF-8"),
+        ] {
+            let line = |text: &&str| Evidence { source: "journal".to_owned(), text: (*text).to_owned() };
+            let lines: Vec<_> = texts.iter().map(line).collect();
+            let found = of_command(command, &lines).map_or("", |cause| cause.why);
+            assert!(found.contains(want) && found.is_empty() == want.is_empty(), "{command}: {found:?}");
         }
     }
 }

@@ -172,8 +172,7 @@ fn pending<'l>(run: &Run<'l>) -> Option<Event<'l>> {
 fn crashed(log: &Log, runs: &[Run<'_>], process: Process, reasons: &[Evidence]) -> Option<Finding> {
     let (last, before) = runs.split_last()?;
     let cause = |event: &Event<'_>| {
-        let known = causes::of_lines(reasons).or_else(|| causes::of_command(event.name));
-        known.unwrap_or(Cause {
+        causes::of_command(event.name, reasons).unwrap_or(Cause {
             why: "an error inside a command ends 2.x, and nothing starts it again: all later requests time out",
             what: "look for the traceback in the journal of the agent's service",
         })
