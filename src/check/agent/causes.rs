@@ -21,7 +21,8 @@ const MALFORMED: Cause = Cause {
 };
 const RECORD: Cause = Cause {
     why: "the host's record of a network lacks what 2.x takes for granted: it died after the addresses were removed",
-    what: "reboot, which sets the addresses of the files; then novactl reset-network, which reads such records",
+    what: "on the running server: reboot, which sets the addresses of the files; then novactl reset-network, which \
+           reads such records",
 };
 const RHN: Cause = Cause {
     why: "kmsactivate needs RHN Classic, which was switched off, and 2.x dies where its files are missing",
@@ -117,8 +118,8 @@ const COMMANDS: [(&str, Cause); 4] = [
         Cause {
             why: "2.x dies on a record without a label, with null routes or an odd mask, after the addresses were \
                   removed: the network stays down, and all later requests time out",
-            what: "reboot, which sets the addresses of the files, and look for the traceback in the journal of the \
-                   agent's service; novactl reset-network reads such records",
+            what: "on the running server: reboot, which sets the addresses of the files, and look for the traceback \
+                   in the journal of the agent's service; novactl reset-network reads such records",
         },
     ),
     (
@@ -159,7 +160,9 @@ fn of_line(line: &Evidence) -> Option<Cause> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::offline;
     use super::*;
+    use crate::check::{Finding, inside};
 
     #[test]
     fn a_line_tells_the_cause_and_that_it_ended_tells_none() {
@@ -205,6 +208,19 @@ mod tests {
             let lines: Vec<_> = texts.iter().map(line).collect();
             let found = of_command(command, &lines).map_or("", |cause| cause.why);
             assert!(found.contains(want) && found.is_empty() == want.is_empty(), "{command}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_reboot_names_no_mounted_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = offline(dir.path());
+        let causes = LINES.iter().map(|(_, cause)| cause).chain(COMMANDS.iter().map(|(_, cause)| cause));
+        let mut after = causes.filter(|cause| cause.what.contains("reboot")).peekable();
+        assert!(after.peek().is_some());
+        for cause in after {
+            let finding = inside::at(&target, Finding::fail("it died").mend(cause.what));
+            assert_eq!(finding.remedy.unwrap().text, cause.what);
         }
     }
 }
