@@ -282,16 +282,20 @@ fn to_be_typed(target: &Target, check: &Check, remedy: &mut Remedy) {
 
 /// An error is `unknown`; what only root may read is `skipped` for everybody else.
 fn failed(error: &anyhow::Error) -> Finding {
-    let denied = error.chain().any(|cause| {
+    if is_denied(error) && !rustix::process::geteuid().is_root() {
+        return Finding::skipped(format!("needs root: {error:#}"));
+    }
+    Finding::unknown(format!("{error:#}"))
+}
+
+/// Whether somebody else may read it.
+pub(super) fn is_denied(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
         cause.downcast_ref::<rustix::io::Errno>() == Some(&rustix::io::Errno::ACCESS)
             || cause
                 .downcast_ref::<std::io::Error>()
                 .is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
-    });
-    if denied && !rustix::process::geteuid().is_root() {
-        return Finding::skipped(format!("needs root: {error:#}"));
-    }
-    Finding::unknown(format!("{error:#}"))
+    })
 }
 
 fn words(panic: &(dyn std::any::Any + Send)) -> &str {
