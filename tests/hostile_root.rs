@@ -114,6 +114,9 @@ fn doctor(root: &Path) -> Value {
     doctor_after(&[], Path::new(env!("CARGO_BIN_EXE_novactl")), root)
 }
 
+/// Runs a program as a user who may read only what everybody may.
+const NOBODY: [&str; 6] = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
@@ -328,7 +331,6 @@ fn what_may_not_be_read_is_not_taken_for_absent() {
         println!("skipped: becoming another user needs root");
         return;
     }
-    let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
     for (name, closed) in
         [("debian-12", "usr"), ("debian-12", "etc"), ("centos-6", "usr"), ("alpine-3.19", "usr")]
     {
@@ -338,9 +340,9 @@ fn what_may_not_be_read_is_not_taken_for_absent() {
         for file in files(&root) {
             fs::set_permissions(root.join(file), fs::Permissions::from_mode(0o000)).unwrap();
         }
-        doctor_after(&nobody, &program, &root);
+        doctor_after(&NOBODY, &program, &root);
         fs::set_permissions(root.join(closed), fs::Permissions::from_mode(0o700)).unwrap();
-        let report = doctor_after(&nobody, &program, &root);
+        let report = doctor_after(&NOBODY, &program, &root);
         for finding in report["findings"].as_array().unwrap() {
             let absent = matches!(finding["id"].as_str(), Some("agent-installed" | "xentools-installed"));
             if absent && closed == "usr" {
@@ -348,6 +350,28 @@ fn what_may_not_be_read_is_not_taken_for_absent() {
             }
         }
     }
+}
+
+#[test]
+fn the_agents_log_is_judged_where_the_kernels_may_not_be_read() {
+    if !is_root() {
+        println!("skipped: becoming another user needs root");
+        return;
+    }
+    let dir = guest("ubuntu-14.04");
+    let (root, program) = (dir.path().join("root"), dir.path().join("novactl"));
+    fs::copy(env!("CARGO_BIN_EXE_novactl"), &program).unwrap();
+    fs::set_permissions(root.join("var/log/nova-agent.log"), fs::Permissions::from_mode(0o644)).unwrap();
+    let kernels = root.join("var/log/kern.log");
+    let judged = |mode| {
+        fs::write(&kernels, "Nov 21 10:00:00 web01 kernel: [    0.0] Linux version 3.13.0\n").unwrap();
+        fs::set_permissions(&kernels, fs::Permissions::from_mode(mode)).unwrap();
+        let report = doctor_after(&NOBODY, &program, &root);
+        report["findings"].as_array().unwrap().iter().find(|f| f["id"] == "agent-log").cloned().unwrap()
+    };
+    let readable = judged(0o644);
+    assert_eq!(readable["status"], "ok", "{readable}");
+    assert_eq!(judged(0o600), readable);
 }
 
 #[test]

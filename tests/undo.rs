@@ -15,6 +15,9 @@ use novactl::target::Target;
 use novactl::xenstore::Source;
 use serde_json::Value;
 
+#[path = "guests/made.rs"]
+mod made;
+
 /// A tree in which one change was made; returns the change's id.
 fn changed(finish: Finish) -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().unwrap();
@@ -244,4 +247,30 @@ fn an_interrupted_change_is_not_forgotten_beside_one_that_cannot_be_read() {
     assert!(!damaged.exists());
     assert_eq!(undo(dir.path(), &["--forget", "--yes"]).status.code(), Some(0));
     assert_eq!(motd(dir.path()), "before\n");
+}
+
+#[test]
+fn what_was_interrupted_is_taken_back_before_the_doctor_looks() {
+    let root = made::guest("almalinux-9");
+    let state = "var/lib/NetworkManager/NetworkManager.state";
+    let plan = Plan {
+        verb: "test",
+        title: "switch the network off".to_owned(),
+        files: vec![FileChange::write(state, "[main]\nNetworkingEnabled=false\n")],
+        ..Plan::default()
+    };
+    let target = Target::offline(root.path(), Source::None).unwrap();
+    let journal = Journal::open(&target.root, Turn::Now).unwrap();
+    let applied =
+        plan.prepare(&target.root).unwrap().apply(&target, &journal, &Interrupt::default()).unwrap();
+    drop(applied);
+    drop(journal);
+    let mut doctor = Command::new(env!("CARGO_BIN_EXE_novactl"));
+    doctor.args(["doctor", "--fix", "--yes", "--only", "nm-networking-enabled", "--root"]).arg(root.path());
+    let output = doctor.stdin(Stdio::null()).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(stderr.contains("had been interrupted and was taken back"), "{stderr}");
+    assert_eq!(stdout, "NOTHING TO DO  everything is as it should be\n");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(!root.path().join(state).exists());
 }

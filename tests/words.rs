@@ -266,6 +266,31 @@ fn what_comes_next_is_said_when_the_fix_is_made() {
 }
 
 #[test]
+fn nobody_is_told_to_leave_rescue_mode_with_a_disk_that_is_still_broken() {
+    for (name, args, result, step) in [
+        (
+            "rhel-7-without-a-way-to-register",
+            &["doctor", "--fix", "--yes"][..],
+            "NOTHING TO DO  what is wrong has to be mended by hand\n",
+            "mend by hand what is left, then look again",
+        ),
+        (
+            "almalinux-9-networking-off",
+            &["doctor", "--fix", "--yes", "--only", "nm-networking-enabled"],
+            "DONE  made and verified\n",
+            "look at what was left out",
+        ),
+    ] {
+        let root = guest(name);
+        let output = novactl(args, root.path());
+        let text = String::from_utf8(output.stdout).unwrap().replace(root.path().to_str().unwrap(), "R");
+        assert!(text.contains(result), "{text}");
+        let (_, next) = text.split_once("\n\nWhat is next:\n").unwrap();
+        assert_eq!(next, format!("  1. {step}\n     $ novactl doctor --root R\n"), "{text}");
+    }
+}
+
+#[test]
 fn a_label_is_shown_for_a_disk_whose_addresses_are_anothers() {
     let root = guest("debian-12");
     let dump = tempfile::NamedTempFile::new().unwrap();

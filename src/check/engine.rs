@@ -54,6 +54,11 @@ impl Selection {
         names.map(String::as_str).find(|id| !self.known().any(|check| check.id == *id))
     }
 
+    /// Whether every check is run.
+    pub fn is_whole(&self) -> bool {
+        self.only.is_empty() && self.skip.is_empty() && self.topics.is_empty()
+    }
+
     /// Returns the checks that there are for the occasion.
     fn known(&self) -> Box<dyn Iterator<Item = &'static Check>> {
         match self.occasion {
@@ -107,8 +112,7 @@ fn probe_all(
         } else if let Some(reason) = unmet(check, target) {
             vec![Finding::skipped(reason)]
         } else {
-            let limit = (limits.check + check.needs.wait).min(end.saturating_duration_since(before));
-            worker.probe(check, limit)
+            worker.probe(check, Deadline { each: limits.check + check.needs.wait, end })
         };
         if found.is_empty() {
             found.push(Finding::skipped("does not apply here"));
@@ -153,6 +157,21 @@ fn unmet(check: &Check, target: &Target) -> Option<&'static str> {
     None
 }
 
+/// How long an answer may take.
+#[derive(Debug, Clone, Copy)]
+struct Deadline {
+    /// What a look, or a plan, may take.
+    each: Duration,
+    /// When the whole run is over.
+    end: Instant,
+}
+
+impl Deadline {
+    fn left(self) -> Duration {
+        self.each.min(self.end.saturating_duration_since(Instant::now()))
+    }
+}
+
 /// A thread that probes one check after the other. It is left behind when a probe hangs, and another takes its place.
 struct Worker {
     target: Arc<Target>,
@@ -187,10 +206,11 @@ impl Worker {
     }
 
     /// Returns what the probe found. Planning the fix has a time limit of its own: a network manager's check of its new
-    /// files can take longer than the look, and what was found stands without it.
-    fn probe(&mut self, check: &'static Check, limit: Duration) -> Vec<Finding> {
+    /// files can take longer than the look, and what was found stands without it. What could not be planned in time is
+    /// called not fixable, so that nobody plans it again who has no time limit.
+    fn probe(&mut self, check: &'static Check, deadline: Deadline) -> Vec<Finding> {
         let asked = self.order.send(check).map_err(|_| "the check could not be started".to_owned());
-        let found = match asked.and_then(|()| self.answer(limit)) {
+        let found = match asked.and_then(|()| self.answer(deadline.left())) {
             Ok(found) => found,
             Err(reason) => {
                 *self = Self::start(&self.target);
@@ -200,9 +220,9 @@ impl Worker {
         if !found.iter().any(is_mendable) {
             return found;
         }
-        self.answer(limit).unwrap_or_else(|_| {
+        self.answer(deadline.left()).unwrap_or_else(|_| {
             *self = Self::start(&self.target);
-            found
+            without_fix(found)
         })
     }
 
@@ -236,6 +256,13 @@ fn with_fixable(check: &Check, target: &Target, mut found: Vec<Finding>) -> Vec<
     found
 }
 
+fn without_fix(mut found: Vec<Finding>) -> Vec<Finding> {
+    for remedy in found.iter_mut().filter_map(|finding| finding.remedy.as_mut()) {
+        remedy.fixable = false;
+    }
+    found
+}
+
 /// Makes a remedy's commands those for the target. What this program mends has a command also where by hand there is
 /// none, or a script that nobody types on a console: the page that `explain` prints has that.
 fn to_be_typed(target: &Target, check: &Check, remedy: &mut Remedy) {
@@ -255,16 +282,20 @@ fn to_be_typed(target: &Target, check: &Check, remedy: &mut Remedy) {
 
 /// An error is `unknown`; what only root may read is `skipped` for everybody else.
 fn failed(error: &anyhow::Error) -> Finding {
-    let denied = error.chain().any(|cause| {
+    if is_denied(error) && !rustix::process::geteuid().is_root() {
+        return Finding::skipped(format!("needs root: {error:#}"));
+    }
+    Finding::unknown(format!("{error:#}"))
+}
+
+/// Whether somebody else may read it.
+pub(super) fn is_denied(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
         cause.downcast_ref::<rustix::io::Errno>() == Some(&rustix::io::Errno::ACCESS)
             || cause
                 .downcast_ref::<std::io::Error>()
                 .is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
-    });
-    if denied && !rustix::process::geteuid().is_root() {
-        return Finding::skipped(format!("needs root: {error:#}"));
-    }
-    Finding::unknown(format!("{error:#}"))
+    })
 }
 
 fn words(panic: &(dyn std::any::Any + Send)) -> &str {
@@ -290,11 +321,14 @@ mod tests {
         page: "",
     };
 
-    fn statuses(checks: &[&'static Check]) -> Vec<Status> {
+    fn findings(checks: &[&'static Check], limits: Limits) -> Vec<Finding> {
         let dir = tempfile::tempdir().unwrap();
         let target = Arc::new(Target::offline(dir.path(), Source::Auto).unwrap());
-        let limits = Limits { check: Duration::from_secs(2), ..Limits::default() };
-        probe_all(&target, checks, &[], limits).into_iter().map(|f| f.status).collect()
+        probe_all(&target, checks, &[], limits)
+    }
+
+    fn statuses(checks: &[&'static Check]) -> Vec<Status> {
+        findings(checks, Limits::default()).into_iter().map(|f| f.status).collect()
     }
 
     #[test]
@@ -324,7 +358,31 @@ mod tests {
             }),
             ..PLAIN
         };
-        assert_eq!(statuses(&[&BROKEN, &PLAIN]), [Status::Fail, Status::Ok]);
+        const CRASH: Check = Check { fix: Some(|_| panic!("boom")), ..BROKEN };
+        let found = findings(&[&BROKEN, &CRASH, &PLAIN], Limits::default());
+        let statuses: Vec<_> = found.iter().map(|f| f.status).collect();
+        assert_eq!(statuses, [Status::Fail, Status::Fail, Status::Ok]);
+        assert!(!found.iter().any(is_mendable), "it would be planned again, with no time limit");
+    }
+
+    #[test]
+    fn a_fix_is_planned_in_what_the_look_left_of_the_run() {
+        const HALF: Duration = Duration::from_millis(150);
+        const SLOW: Check = Check {
+            probe: |_| {
+                thread::sleep(HALF);
+                Ok(vec![Finding::fail("broken").mend("mend it")])
+            },
+            fix: Some(|_| {
+                thread::sleep(HALF);
+                let files = vec![FileChange::write("etc/x", "x")];
+                Ok(Plan { files, ..Plan::default() })
+            }),
+            ..PLAIN
+        };
+        let limits = |run| Limits { check: Duration::from_secs(60), run };
+        assert!(findings(&[&SLOW], limits(Duration::from_secs(60))).iter().any(is_mendable));
+        assert!(!findings(&[&SLOW], limits(HALF * 3 / 2)).iter().any(is_mendable));
     }
 
     #[test]

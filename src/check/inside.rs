@@ -92,10 +92,10 @@ pub(crate) fn in_words(options: &[String], text: &str) -> String {
         let verb = LOOKING.iter().find(|verb| command.starts_with(**verb));
         let behind = verb.map_or(command, |verb| &command[verb.len()..]);
         // a list of checks is of no system
-        let is_bare = !behind.starts_with(" --list") || verb != Some(&"doctor");
+        let is_list = verb == Some(&"doctor") && behind.starts_with(" --list");
         let options = options_of(options, verb.unwrap_or(&""));
         let has_them = options.first().is_some_and(|first| behind.trim_start().starts_with(first));
-        if let Some(verb) = verb.filter(|_| is_bare && !has_them && !options.is_empty()) {
+        if let Some(verb) = verb.filter(|_| !is_list && !has_them && !options.is_empty()) {
             said = format!("{said}{verb} {}", shell_line(options));
             rest = behind;
         } else {

@@ -63,13 +63,10 @@ impl fmt::Display for Summary {
         let rest: Vec<_> = rest.map(|(count, word)| format!("{count} {word}")).collect();
         write!(f, "{}", self.problems())?;
         if rest.is_empty() {
-            Ok(())
-        } else {
-            {
-                let checks = if self.total == 1 { "check" } else { "checks" };
-                write!(f, " ({} {checks}: {})", self.total, rest.join(", "))
-            }
+            return Ok(());
         }
+        let checks = if self.total == 1 { "check" } else { "checks" };
+        write!(f, " ({} {checks}: {})", self.total, rest.join(", "))
     }
 }
 

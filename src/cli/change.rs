@@ -97,7 +97,8 @@ pub(super) fn begin<'t>(
         let words = format!("the change {} was not kept in time and is taken back now", record.id);
         ui::progress(global.volume(), &words);
         let agreed = Consent { yes: true, ..consent.clone() };
-        undo::take_back(global, target, &agreed, Some(&journal), record, Edits::Overwrite)?;
+        // what its report knows of the target is not true of what is looked at next
+        undo::take_back(global, &global.target()?, &agreed, Some(&journal), record, Edits::Overwrite)?;
     }
     Ok(Some(journal))
 }
@@ -175,6 +176,8 @@ pub(super) fn carry_out(
         report.findings.push(bad);
         return report.failed(applied.take_back(cause));
     }
+    // what could not be planned in the time of a look was planned all the same
+    report.left.retain(|line| !is_in_order(line, &found));
     // a warning that could still be mended is no success either
     let is_open = |f: &&Finding| f.status == Status::Warn && f.remedy.as_ref().is_some_and(|it| it.fixable);
     let left = verdict.left.iter().chain(found.iter().filter(is_open)).map(left_over);
@@ -197,6 +200,12 @@ pub(super) fn carry_out(
 /// Says in a line what is still wrong.
 pub(super) fn left_over(finding: &Finding) -> String {
     format!("{}: {}", finding.id, finding.title)
+}
+
+/// Whether the second look was at the check that a line says is wrong, and found no fault.
+fn is_in_order(line: &str, found: &[Finding]) -> bool {
+    let of_it = || found.iter().filter(|f| line.split_once(": ").is_some_and(|(id, _)| id == f.id));
+    of_it().any(|f| f.status == Status::Ok) && of_it().all(|f| f.status <= Status::Note)
 }
 
 /// Seconds since 1970.
@@ -228,4 +237,29 @@ fn warn_of_rescue(target: &Target) -> Option<Finding> {
     let title = "this is the rescue system: what is changed here is gone when it ends";
     let finding = Finding::warn(title).because("the sick server is the disk that is attached to it");
     Some(finding.mend(format!("name the disk: --disk {disk}")).of("hostname-not-rescue", Topic::Names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_second_look_finds_in_order_is_not_left() {
+        let found = |id, finding: Finding| finding.of(id, Topic::Network);
+        let found = [
+            found("resolver", Finding::ok("fine")),
+            found("netplan-valid", Finding::ok("fine")),
+            found("netplan-valid", Finding::fail("broken")),
+            found("accept-ra", Finding::skipped("needs root")),
+        ];
+        for (line, is_done) in [
+            ("resolver: no server", true),
+            ("netplan-valid: broken", false),
+            ("accept-ra: open", false),
+            ("hostname: not looked at again", false),
+            ("resolver", false),
+        ] {
+            assert_eq!(is_in_order(line, &found), is_done, "{line}");
+        }
+    }
 }

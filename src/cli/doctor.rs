@@ -95,10 +95,10 @@ impl Doctor {
         let bundle =
             self.bundle.as_deref().map(|path| bundle::Bundle::at(path, &self.consent)).transpose()?;
         let target = Arc::new(global.target()?);
-        let findings = check::run(&target, &selection, Limits::default());
         if self.fix {
-            return say(global, &fix::run(global, &target, &self.consent, &self.only, findings)?);
+            return say(global, &fix::run(global, &target, &self.consent, &selection)?);
         }
+        let findings = check::run(&target, &selection, Limits::default());
         let strictness = if self.strict { Strictness::Warnings } else { Strictness::Problems };
         let report = DoctorReport {
             diagnosis: Diagnosis::new(&target, findings),

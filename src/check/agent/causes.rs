@@ -21,7 +21,8 @@ const MALFORMED: Cause = Cause {
 };
 const RECORD: Cause = Cause {
     why: "the host's record of a network lacks what 2.x takes for granted: it died after the addresses were removed",
-    what: "reboot, which sets the addresses of the files; then novactl reset-network, which reads such records",
+    what: "on the running server: reboot, which sets the addresses of the files; then novactl reset-network, which \
+           reads such records",
 };
 const RHN: Cause = Cause {
     why: "kmsactivate needs RHN Classic, which was switched off, and 2.x dies where its files are missing",
@@ -117,8 +118,8 @@ const COMMANDS: [(&str, Cause); 4] = [
         Cause {
             why: "2.x dies on a record without a label, with null routes or an odd mask, after the addresses were \
                   removed: the network stays down, and all later requests time out",
-            what: "reboot, which sets the addresses of the files, and look for the traceback in the journal of the \
-                   agent's service; novactl reset-network reads such records",
+            what: "on the running server: reboot, which sets the addresses of the files, and look for the traceback \
+                   in the journal of the agent's service; novactl reset-network reads such records",
         },
     ),
     (
@@ -140,21 +141,28 @@ const COMMANDS: [(&str, Cause); 4] = [
 
 /// Returns what the lines mean, the last one that tells.
 pub(super) fn of_lines(lines: &[Evidence]) -> Option<Cause> {
-    let of_line = |line: &Evidence| {
-        let fits = |(words, _): &&Known| words.iter().all(|word| line.text.contains(word));
-        LINES.iter().find(fits).map(|(_, cause)| *cause)
-    };
     lines.iter().rev().find_map(of_line)
 }
 
-/// Returns what ends the agent in this command most often.
-pub(super) fn of_command(name: &str) -> Option<Cause> {
-    COMMANDS.iter().find(|(command, _)| *command == name).map(|(_, cause)| *cause)
+/// Returns what ended the agent in this command: what the lines mean, else what it dies of there most often. What lines
+/// tell of the host's records is of a network reset alone: in another command the same words are of another death, or
+/// of one before.
+pub(super) fn of_command(name: &str, lines: &[Evidence]) -> Option<Cause> {
+    let is_of_it = |cause: &Cause| name == "resetnetwork" || ![RECORD, MALFORMED].contains(cause);
+    let most_often = || COMMANDS.iter().find(|(command, _)| *command == name).map(|(_, cause)| *cause);
+    lines.iter().rev().filter_map(of_line).find(is_of_it).or_else(most_often)
+}
+
+fn of_line(line: &Evidence) -> Option<Cause> {
+    let fits = |(words, _): &&Known| words.iter().all(|word| line.text.contains(word));
+    LINES.iter().find(fits).map(|(_, cause)| *cause)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::offline;
     use super::*;
+    use crate::check::{Finding, inside};
 
     #[test]
     fn a_line_tells_the_cause_and_that_it_ended_tells_none() {
@@ -180,6 +188,39 @@ mod tests {
             let line = Evidence { source: "journal".to_owned(), text: text.to_owned() };
             let found = of_lines(&[line]).map_or("", |cause| cause.why);
             assert!(found.contains(want) && found.is_empty() == want.is_empty(), "{text}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_the_host_s_ends_a_network_reset_alone() {
+        const NUMBER: &str = "ValueError: invalid literal for int() with base 10: 'x'";
+        for (command, texts, want) in [
+            ("resetnetwork", &["KeyError: 'label'"][..], "record of a network lacks"),
+            ("resetnetwork", &["json.decoder.JSONDecodeError: Expecting value"], "not valid JSON"),
+            ("resetnetwork", &[], "without a label"),
+            ("keyinit", &[NUMBER], "a key that is no number"),
+            ("injectfile", &["KeyError: 'label'"], "a file that is no text"),
+            ("injectfile", &["No space left on device", "KeyError: 'label'"], "the disk was full"),
+            ("password", &["TypeError: 'NoneType' object is not subscriptable"], ""),
+            ("password", &["UnicodeDecodeError: 'utf-8' codec", NUMBER], "no UTF-8"),
+        ] {
+            let line = |text: &&str| Evidence { source: "journal".to_owned(), text: (*text).to_owned() };
+            let lines: Vec<_> = texts.iter().map(line).collect();
+            let found = of_command(command, &lines).map_or("", |cause| cause.why);
+            assert!(found.contains(want) && found.is_empty() == want.is_empty(), "{command}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_reboot_names_no_mounted_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = offline(dir.path());
+        let causes = LINES.iter().map(|(_, cause)| cause).chain(COMMANDS.iter().map(|(_, cause)| cause));
+        let mut after = causes.filter(|cause| cause.what.contains("reboot")).peekable();
+        assert!(after.peek().is_some());
+        for cause in after {
+            let finding = inside::at(&target, Finding::fail("it died").mend(cause.what));
+            assert_eq!(finding.remedy.unwrap().text, cause.what);
         }
     }
 }

@@ -14,7 +14,7 @@ use super::causes::{self, Cause};
 use super::last_boot::LastBoot;
 use super::remedy::mended;
 use super::{of_agent, rotate};
-use crate::check::{Evidence, Finding, Status};
+use crate::check::{Evidence, Finding, Status, engine};
 use crate::facts::agents::process::kind_of;
 use crate::facts::agents::{Agent, Kind};
 use crate::facts::boot_log;
@@ -79,7 +79,12 @@ fn segfault(target: &Target, agent: &Agent, log: &Log) -> Result<Option<Finding>
     if agent.kind != Kind::Nova1 {
         return Ok(None);
     }
-    let Some(said) = boot_log::segfault(&target.root, "nova-agent")? else { return Ok(None) };
+    let said = match boot_log::segfault(&target.root, "nova-agent") {
+        // the agent's own log could be read, and is judged without it
+        Err(error) if engine::is_denied(&error) => return Ok(None),
+        said => said?,
+    };
+    let Some(said) = said else { return Ok(None) };
     let written = target.root.stat_opt(&log.path)?.and_then(|stat| u64::try_from(stat.mtime).ok());
     if said.time.zip(written).is_none_or(|(time, written)| written > time + SEGFAULT_SLACK) {
         return Ok(None);
@@ -172,8 +177,7 @@ fn pending<'l>(run: &Run<'l>) -> Option<Event<'l>> {
 fn crashed(log: &Log, runs: &[Run<'_>], process: Process, reasons: &[Evidence]) -> Option<Finding> {
     let (last, before) = runs.split_last()?;
     let cause = |event: &Event<'_>| {
-        let known = causes::of_lines(reasons).or_else(|| causes::of_command(event.name));
-        known.unwrap_or(Cause {
+        causes::of_command(event.name, reasons).unwrap_or(Cause {
             why: "an error inside a command ends 2.x, and nothing starts it again: all later requests time out",
             what: "look for the traceback in the journal of the agent's service",
         })

@@ -134,6 +134,11 @@ impl ChangeReport {
         if self.is_done() { Self { next, ..self } } else { self }
     }
 
+    /// Whether problems stay that this did not mend.
+    pub(in crate::cli) fn leaves_something(&self) -> bool {
+        !self.left.is_empty()
+    }
+
     /// Returns why it was taken back.
     pub(in crate::cli) fn taken_back(&self) -> Option<&str> {
         self.words.as_deref().filter(|_| self.result == Outcome::Reverted)

@@ -8,8 +8,9 @@ use crate::cli::change::{self, ChangeReport, Consent, Request};
 use crate::cli::diagnosis::{self, Diagnosis};
 use crate::cli::mending::{self, Mending};
 use crate::cli::verification::Broken;
+use crate::plan::journal::Journal;
 use crate::report::Format;
-use crate::route;
+use crate::route::{self, Step};
 use crate::session;
 use crate::target::Target;
 use crate::ui::{self, Ui};
@@ -21,43 +22,61 @@ pub(super) enum Told {
     NotYet,
 }
 
-/// `doctor --fix`: the verdict and what was found, the change and the question, what came of it and what is next.
+/// `doctor --fix`: the verdict and what was found, the change and the question, what came of it and what is next. What
+/// was interrupted is taken back before the look, which would else judge and remember files that are about to change.
 ///
 /// # Errors
-/// As [`mend`].
+/// The journal cannot be opened, or as [`mend`].
 pub(super) fn run(
     global: &Global,
-    target: &Target,
+    target: &Arc<Target>,
     consent: &Consent,
-    only: &[String],
-    findings: Vec<Finding>,
+    selection: &Selection,
 ) -> anyhow::Result<ChangeReport> {
-    let found = Diagnosis::new(target, findings);
+    let journal = change::begin(global, target, consent)?;
+    let found = Diagnosis::new(target, check::run(target, selection, Limits::default()));
     let is_read = global.format == Format::Table && !global.quiet && ui::is_terminal();
     if is_read && !consent.yes && !consent.dry_run {
         let mut screen = Ui::stderr(global.color);
         found.headline(&mut screen)?;
         screen.flush()?;
     }
-    let next =
-        found.route.as_ref().map_or(Vec::new(), |route| route::rest(target, &found.findings, route.number));
-    Ok(mend(global, target, consent, only, found.findings, Told::NotYet)?.then(next))
+    let Diagnosis { route, findings, .. } = found;
+    let next = route.map_or(Vec::new(), |route| route::rest(target, &findings, route.number));
+    let report = mend(global, target, consent, journal, &selection.only, findings, Told::NotYet)?;
+    let is_all = selection.is_whole() && !report.leaves_something();
+    if next.is_empty() || is_all {
+        return Ok(report.then(next));
+    }
+    let first = what_is_not_mended(target, &report);
+    Ok(report.then(vec![first]))
+}
+
+/// Nobody leaves rescue mode with a disk that is still broken: what the next look says tells the way on.
+fn what_is_not_mended(target: &Target, report: &ChangeReport) -> Step {
+    let text = match report.leaves_something() {
+        true => "mend by hand what is left, then look again",
+        false => "look at what was left out",
+    };
+    let command = ["novactl", "doctor"].map(str::to_owned).into_iter().chain(target.options()).collect();
+    Step { text: text.to_owned(), commands: vec![command] }
 }
 
 /// Mends what was found and can be mended: shows the change, asks, makes it, looks again. Notes are changed only for
-/// the checks that were asked for by name.
+/// the checks that were asked for by name. The look that found it is of the target after [`change::begin`], which gave
+/// the journal.
 ///
 /// # Errors
-/// The journal cannot be opened, the plan cannot be made, or nobody is there who could agree.
+/// The plan cannot be made, or nobody is there who could agree.
 pub(super) fn mend(
     global: &Global,
     target: &Target,
     consent: &Consent,
+    journal: Option<Journal<'_>>,
     only: &[String],
     findings: Vec<Finding>,
     told: Told,
 ) -> anyhow::Result<ChangeReport> {
-    let journal = change::begin(global, target, consent)?;
     // what is no fault is changed on demand alone
     let is_wanted = |f: &Finding| {
         f.status >= Status::Warn || f.status == Status::Note && only.iter().any(|id| id == f.id)

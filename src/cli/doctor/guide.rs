@@ -12,7 +12,7 @@ use super::Doctor;
 use super::fix::{self, Told};
 use crate::check::{self, Check, Finding, Limits, Selection, Status, Strictness, Topic};
 use crate::cli::Global;
-use crate::cli::change::Consent;
+use crate::cli::change::{self, Consent};
 use crate::cli::diagnosis::{self, Diagnosis};
 use crate::cli::mending;
 use crate::cli::trouble;
@@ -90,7 +90,7 @@ pub(super) fn run(doctor: &Doctor, global: &Global) -> anyhow::Result<ExitCode> 
             match guide.ask_about(id, &findings)? {
                 Choice::Stop => break 'stages,
                 Choice::Mend => {
-                    guide.mend(id, &findings)?;
+                    guide.mend(id)?;
                     asked.push(id);
                     // a cause that is gone can free what it blocked
                     findings = guide.look()?.1;
@@ -189,13 +189,15 @@ impl Guide<'_> {
         Ok(())
     }
 
-    /// Makes the fix of one check.
-    fn mend(&mut self, id: &str, findings: &[Finding]) -> anyhow::Result<()> {
-        let target = self.global.target()?;
+    /// Makes the fix of one check, for what it finds once an interrupted change is taken back.
+    fn mend(&mut self, id: &str) -> anyhow::Result<()> {
+        let target = Arc::new(self.global.target()?);
         let consent = Consent { dry_run: false, yes: false };
-        let of_check = findings.iter().filter(|f| f.id == id).cloned().collect();
         self.screen.line("")?;
-        let report = fix::mend(self.global, &target, &consent, &[], of_check, Told::Already)?;
+        let journal = change::begin(self.global, &target, &consent)?;
+        let same = Selection { only: vec![id.to_owned()], ..Selection::default() };
+        let found = check::run(&target, &same, Limits::default());
+        let report = fix::mend(self.global, &target, &consent, journal, &[], found, Told::Already)?;
         report.human(&mut self.screen)?;
         self.has_mended |= report.exit() == Exit::Ok;
         match report.exit() {

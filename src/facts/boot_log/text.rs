@@ -76,19 +76,27 @@ struct Clock {
 
 impl Clock {
     fn of(text: &str, written: u64) -> Option<Self> {
-        let (last, _) = text.lines().rev().find_map(stamp)?;
+        let (mut last, _) = text.lines().rev().find_map(stamp)?;
+        // whether February had 29 days is told by the year of the file; only that counts, and 400 years repeat it
+        let file = Date::of(written);
+        last.year = 2000 + file.year % 400;
+        // the file's time is in UTC, its lines are in the zone of the system
+        match (last.month, file.month) {
+            (12, 1) => last.year -= 1,
+            (1, 12) => last.year += 1,
+            _ => {}
+        }
         Some(Self { written, last })
     }
 
     fn time(&self, line: &str) -> Option<u64> {
         let (mut date, _) = stamp(line)?;
-        let mut last = self.last;
-        (last.year, date.year) = (2001, 2001);
+        date.year = self.last.year;
         // the year has changed in between
-        if date > last {
-            last.year += 1;
+        if date > self.last {
+            date.year -= 1;
         }
-        Some(self.written.saturating_sub(last.time().saturating_sub(date.time())))
+        Some(self.written.saturating_sub(self.last.time().saturating_sub(date.time())))
     }
 }
 
@@ -165,6 +173,23 @@ mod tests {
         assert_eq!(times(precise, "2026-11-21T10:00:09.000001+00:00"), Some(9_999_991));
         assert_eq!(tag(&format!("{precise} web01 nova-agent[812]: x")), Some("nova-agent"));
         assert_eq!(stamp("Nov 21 10:00"), None);
+    }
+
+    #[test]
+    fn the_last_of_february_is_the_day_before_the_first_of_march() {
+        let written = |year, month, day| Date { year, month, day, seconds: 10 }.time();
+        let earlier = |first: &str, last: &str, written: u64| {
+            let text = format!("{first} web01 kernel: x\n{last} web01 cron: y\n");
+            written - Clock::of(&text, written).unwrap().time(&text).unwrap()
+        };
+        let march = "Mar  1 00:00:01";
+        assert_eq!(earlier("Feb 29 23:59:59", march, written(2024, 3, 1)), 2);
+        assert_eq!(earlier("Feb 28 23:59:59", march, written(2024, 3, 1)), 86400 + 2);
+        assert_eq!(earlier("Feb 28 23:59:59", march, written(2026, 3, 1)), 2);
+        assert_eq!(earlier("2024-02-29T23:59:59", "2024-03-01T00:00:01", written(2024, 3, 1)), 2);
+        // behind and before UTC, the year of the lines is another one than that of the file
+        assert_eq!(earlier("Feb 29 10:00:00", "Dec 31 10:00:00", written(2025, 1, 1)), 306 * 86400);
+        assert_eq!(earlier("Feb 29 10:00:00", "Jan  1 10:00:00", written(2024, 12, 31)), 307 * 86400);
     }
 
     #[test]
