@@ -218,7 +218,7 @@ mod tests {
     }
 
     fn asked(guest: &mut Guest) -> Result<Finding, Error> {
-        let reaction = ask(guest, "a-b", Duration::from_millis(100));
+        let reaction = ask(guest, "a-b", Duration::from_secs(1));
         assert!(guest.nodes.is_empty(), "left behind: {:?}", guest.nodes);
         let service = unit("nova-agent", Enabled::Yes("x".to_owned()), &[]);
         Ok(judge(&reaction?, "a test", Some(&service), &hands(Base::RedHat)))
