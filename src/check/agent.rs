@@ -15,6 +15,7 @@ mod python;
 mod remedy;
 mod repository;
 mod rotate;
+mod startable;
 mod timing;
 mod unit;
 mod version;

@@ -141,7 +141,7 @@ impl Judged {
         let mode = format!("{:04o}", node.mode);
         self.findings.push(
             Finding::fail(format!("{path} does not belong to root alone"))
-                .because("others can read or write the password hashes, or SELinux and PAM refuse the file")
+                .because("others can read or write the password hashes")
                 .seen(path, wrong.join(", "))
                 .about(format!("{path} mode"))
                 .mend("give it back to root")

@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn on_a_running_system_the_manager_reads_the_files_before_the_start() {
         let tree = with_agent("etc/debian_version");
-        put(tree.path(), "usr/bin/python3.11", "");
+        put(tree.path(), "usr/bin/python3.11", b"\x7fELF");
         link(tree.path(), "usr/bin/python3", "python3.11");
         put(tree.path(), "usr/lib/python3.11/os.py", "");
         let target = live(&tree);

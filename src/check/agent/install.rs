@@ -2,16 +2,16 @@
 
 use anyhow::{Context, Result, bail};
 
-use super::of_agent;
 use super::remedy::{Hands, mended};
+use super::{of_agent, startable};
 use crate::check::{Evidence, Finding, Status, mend};
 use crate::facts::agents::process::kind_of;
 use crate::facts::agents::{Agent, Agents, Kind, NOVACTL_SERVICE, exec};
 use crate::facts::hypervisor::Hypervisor;
 use crate::facts::init::{Enabled, Service};
 use crate::facts::processes::Process;
-use crate::plan::Plan;
-use crate::root::Root;
+use crate::plan::{FileChange, Plan, Secrecy};
+use crate::root::{Kind as NodeKind, Root, Stat};
 use crate::target::Target;
 
 /// A child that has not yet become another program looks like its parent for a moment; seconds.
@@ -122,6 +122,9 @@ pub(super) fn enabled(target: &Target) -> Result<Vec<Finding>> {
         if let Some(finding) = judge_program(&target.root, agent) {
             return Ok(vec![finding]);
         }
+        if let Some(refusal) = startable::refusal(target, agent)? {
+            return Ok(vec![refusal.finding]);
+        }
         let other = if agent.is_enabled() { None } else { started_elsewhere(&target.root)? };
         let unread = target.agents().unread.as_ref().filter(|_| !agent.is_enabled() && other.is_none());
         if let Some(unread) = unread {
@@ -137,8 +140,11 @@ fn judge_program(root: &Root, agent: &Agent) -> Option<Finding> {
     let line = exec::start_of(service.unit.as_ref()?)?;
     let program = exec::words(&line.value).into_iter().next().filter(|program| program.starts_with('/'))?;
     // A path with a specifier or variable is not known.
-    if program.contains(['%', '$']) || root.exists(&program) {
+    if program.contains(['%', '$']) {
         return None;
+    }
+    if let Ok(Some(stat)) = root.stat_opt(&program) {
+        return is_not_executable(&stat).then(|| not_executable(service, &line.source, &program, stat.mode));
     }
     let finding = Finding::fail(format!("{} starts a program that does not exist", service.name))
         .because("the service fails at every boot with status 203: password resets in the panel do nothing")
@@ -148,10 +154,41 @@ fn judge_program(root: &Root, agent: &Agent) -> Option<Finding> {
     Some(mended(finding, format!("name the agent's program in ExecStart=: /{}", agent.program), Vec::new()))
 }
 
-/// Plans a drop-in that has the service start the program which is there.
+/// Not even root executes a file without any such bit.
+fn is_not_executable(stat: &Stat) -> bool {
+    stat.kind == NodeKind::File && stat.mode & 0o111 == 0
+}
+
+fn not_executable(service: &Service, source: &str, program: &str, mode: u32) -> Finding {
+    let finding = Finding::fail(format!("{} starts a program that may not be executed", service.name))
+        .because("the service fails at every boot with status 203: password resets in the panel do nothing")
+        .seen(program.trim_start_matches('/'), format!("mode {mode:04o}"))
+        .seen(source, format!("starts {program}"))
+        .about(&service.name);
+    mended(finding, format!("chmod 0755 {program}"), Vec::new())
+}
+
+/// Plans what has the service start the program: its mode, the settings that keep systemd from it, or a drop-in that
+/// names the program which is there.
 pub(super) fn with_its_program(target: &Target, agent: &Agent) -> Result<Plan> {
     let service = agent.service().context("no service starts the agent")?;
-    let line = service.unit.as_ref().and_then(exec::start_of).context("the service starts nothing")?;
+    let line = service.unit.as_ref().and_then(exec::start_of);
+    let program = line.and_then(|line| exec::words(&line.value).into_iter().next()).unwrap_or_default();
+    if program.starts_with('/')
+        && target.root.stat_opt(&program)?.is_some_and(|stat| is_not_executable(&stat))
+    {
+        let path = program.trim_start_matches('/').to_owned();
+        let body = target.root.read(&path)?;
+        let write = FileChange::Write { path, body, mode: Some(0o755), secret: Secrecy::Open };
+        return Ok(mend::plan(target, format!("make {program} executable"), vec![write], Vec::new()));
+    }
+    if let Some(refusal) = startable::refusal(target, agent)? {
+        let (name, text) = refusal.drop_in.context("no drop-in mends this unit")?;
+        let service =
+            agent.services.iter().find(|service| Some(&service.name) == refusal.finding.subject.as_ref());
+        return mend::drop_in(target, service.context("no service starts the agent")?, name, &text);
+    }
+    let line = line.context("the service starts nothing")?;
     let (program, arguments) = line.value.split_once(char::is_whitespace).unwrap_or((&line.value, ""));
     if !program.ends_with("/nova-agent") {
         bail!("{} does not begin with the agent's program", line.source);

@@ -2,9 +2,10 @@
 //!
 //! Only the last run of the agent is judged, and of each command only the last request: what was mended since is no
 //! fault. How the run before ended counts when nothing shows that it went well since. What a text means is in
-//! [`signatures`], what killed the agent in [`causes`].
+//! [`signatures`], what was mended in [`since`], what killed the agent in [`causes`].
 
 mod signatures;
+mod since;
 
 use anyhow::Result;
 
@@ -47,6 +48,7 @@ pub(super) fn log(target: &Target) -> Result<Vec<Finding>> {
         };
         let mut findings = judge(&log, agent, process, &target.os().id, &last_boot.reasons());
         findings.extend(segfault(target, agent, &log)?);
+        findings = since::told(target, findings)?;
         if findings.len() > 1 {
             findings.retain(|finding| finding.status != Status::Ok);
         }
@@ -308,7 +310,8 @@ fn of_answer(log: &Log, event: &Event<'_>, answer: Answer<'_>, os_id: &str) -> F
 fn told_lines(log: &Log, events: &[Event<'_>]) -> Vec<Finding> {
     let last = events.last().map_or(Vec::new(), |event| told(log, event, &REQUESTS));
     let reset = events.iter().rev().find(|event| event.name == "resetnetwork");
-    let mut findings = reset.map_or(Vec::new(), |reset| told(log, reset, &RESETS));
+    let of_reset = reset.map_or(Vec::new(), |reset| told(log, reset, &RESETS)).into_iter();
+    let mut findings: Vec<Finding> = of_reset.map(|finding| finding.about("resetnetwork")).collect();
     findings.extend(last);
     findings
 }

@@ -10,7 +10,7 @@ use crate::facts::init::Setting;
 use crate::facts::os::{Base, Os};
 use crate::facts::python::{Interpreter, Missing};
 use crate::plan::Plan;
-use crate::root::Root;
+use crate::root::{Kind as NodeKind, Root};
 use crate::target::Target;
 
 const WHY: &str = "the agent dies before its first line of log: password resets in the panel do nothing, and \
@@ -27,6 +27,9 @@ pub(super) fn interpreter(target: &Target) -> Result<Vec<Finding>> {
         let Some(interpreter) = Interpreter::of(&target.root, agent)? else {
             return Ok(vec![no_interpreter(agent)]);
         };
+        if is_empty(&target.root, &interpreter)? {
+            return Ok(vec![empty(&interpreter)]);
+        }
         let missing = interpreter.missing(&target.root, &python.needs)?;
         Ok(vec![judge(&interpreter, missing.as_deref(), target.os(), &Hands::of(target))])
     })
@@ -56,6 +59,9 @@ pub(super) fn with_another(target: &Target) -> Result<Option<Plan>> {
         let Some(unit) = trial.services.first_mut().and_then(|service| service.unit.as_mut()) else { break };
         unit.settings.push(Setting { value: command.clone(), ..line.clone() });
         let Some(interpreter) = Interpreter::of(root, &trial)? else { continue };
+        if is_empty(root, &interpreter)? {
+            continue;
+        }
         if interpreter.missing(root, &code.needs)?.is_some_and(|missing| missing.is_empty()) {
             let text = format!("[Service]\nExecStart=\nExecStart={command}\n");
             return repair::drop_in(target, service, "python", &text).map(Some);
@@ -85,6 +91,21 @@ fn no_interpreter(agent: &Agent) -> Finding {
         .because(WHY)
         .seen(format!("{}:1", agent.program), "no #! line, and no ExecStart= names a Python");
     mended(finding, "install the agent's package anew", Vec::new())
+}
+
+/// A crash of the file system, or a full disk during an upgrade, leaves such a file.
+fn is_empty(root: &Root, interpreter: &Interpreter) -> Result<bool> {
+    let Some(file) = &interpreter.file else { return Ok(false) };
+    Ok(root.stat_opt(file)?.is_some_and(|stat| stat.kind == NodeKind::File && stat.size == 0))
+}
+
+fn empty(interpreter: &Interpreter) -> Finding {
+    let file = interpreter.file.as_deref().unwrap_or_default();
+    let finding = Finding::fail(format!("the agent's interpreter is an empty file: /{file}"))
+        .because(WHY)
+        .seen(&interpreter.source, &interpreter.asked)
+        .seen(file, "0 bytes");
+    mended(finding, "install the package of this Python anew", Vec::new())
 }
 
 fn judge(interpreter: &Interpreter, missing: Option<&[Missing]>, os: &Os, hands: &Hands) -> Finding {

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::check::Finding;
+use crate::facts::os::Family;
 use crate::facts::{accounts, names};
 use crate::plan::{FileChange, Plan};
 use crate::root::Root;
@@ -59,7 +60,12 @@ fn of_name(target: &Target, source: &names::Source, text: &str) -> Result<Findin
     Ok(Finding::note(format!("{name} is not in /{HOSTS}"))
         .because("sudo says \"unable to resolve host\" and waits for DNS; mail servers start slowly")
         .seen(format!("{}:{}", source.path, source.line), name)
-        .mend(format!("add the line \"127.0.1.1 {name}\" at the end of /{HOSTS}")))
+        .mend(format!("add the line \"{} {name}\" at the end of /{HOSTS}", own_address(target))))
+}
+
+/// The loopback of FreeBSD has one address alone, that of Linux the whole network.
+fn own_address(target: &Target) -> &'static str {
+    if target.os().family == Family::FreeBsd { "127.0.0.1" } else { "127.0.1.1" }
 }
 
 /// Adds a line for the name, and drops what agent 1.x left.
@@ -85,7 +91,7 @@ pub(super) fn fix(target: &Target) -> Result<Plan> {
     }
     let short = source.name.split('.').next().filter(|short| *short != source.name);
     let alias = short.map_or(String::new(), |short| format!(" {short}"));
-    body.extend_from_slice(format!("127.0.1.1\t{}{alias}\n", source.name).as_bytes());
+    body.extend_from_slice(format!("{}\t{}{alias}\n", own_address(target), source.name).as_bytes());
     plan.files.push(FileChange::write(HOSTS, body));
     Ok(plan)
 }

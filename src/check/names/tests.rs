@@ -118,4 +118,11 @@ fn the_own_name_resolves_by_hosts_or_by_a_module() {
         [SYSTEMD, INIT, ("etc/hostname", "web01.example.com\n"), ("etc/hosts", "127.0.0.1 localhost")];
     let after = mended(check("hostname-resolves"), &files, &["etc/hosts"]);
     assert_eq!(after, [Some("127.0.0.1 localhost\n127.0.1.1\tweb01.example.com web01\n".to_owned())]);
+    let of_freebsd = [
+        ("bin/freebsd-version", "USERLAND_VERSION=\"13.2-RELEASE\"\n"),
+        ("etc/rc.conf", "hostname=\"web01\"\n"),
+        ("etc/hosts", "\n"),
+    ];
+    let after = mended(check("hostname-resolves"), &of_freebsd, &["etc/hosts"]);
+    assert_eq!(after, [Some("\n127.0.0.1\tweb01\n".to_owned())]);
 }
