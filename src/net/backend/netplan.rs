@@ -54,7 +54,8 @@ impl Backend for Netplan {
         let root = &target.root;
         let Some(generator) = generator(root)? else { return Ok(None) };
         let stanzas = Stanzas::of(root)?;
-        let Some(first) = stanzas.files.first() else { return Ok(None) };
+        // one that is empty, or that has nothing but comments, is no document
+        let Some(first) = netplan::files(&mut Scan::of(root)).into_iter().next() else { return Ok(None) };
         if unrendered(&stanzas, target)?.is_some() {
             return Ok(None);
         }
@@ -66,7 +67,7 @@ impl Backend for Netplan {
                 strength: Strength::Configures,
             },
             None => Claim {
-                source: first.path.clone(),
+                source: first,
                 text: format!("{generator} reads this file at boot"),
                 strength: Strength::Enabled,
             },
