@@ -142,7 +142,7 @@ markdown\t'A ticket\'s text'"
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal that can, unless NO_COLOR is set'
 always\t'Also into files and pipes'
 never\t'Never'"
-complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l force -d 'Also under RackConnect v2 automation, or to a gateway that is silent'
+complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l force -d 'Also under RackConnect v2 automation, to a gateway that is silent, or for a back end that nothing reads'
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -l dry-run -d 'Show what would change and change nothing'
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s y -l yes -d 'Do not ask'
 complete -c novactl -n "__fish_novactl_using_subcommand reset-network" -s v -l verbose -d 'Say more; twice: what is read and run as well'

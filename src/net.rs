@@ -30,6 +30,7 @@ pub(crate) mod keyfile;
 pub mod links;
 pub mod live;
 mod logged;
+pub(crate) mod manager;
 mod netlink;
 pub(crate) mod netplan;
 pub(crate) mod networkd;

@@ -74,3 +74,29 @@ fn networkd_and_networkmanager_claim_by_their_service_and_more_by_their_files() 
     let bridge = ("etc/NetworkManager/system-connections/br0", "[connection]\ntype=bridge\n");
     assert_eq!(claims(&[NM], &[NM_PROGRAM, bridge]), [("keyfile", link(NM), Enabled)]);
 }
+
+#[test]
+fn networkmanager_claims_no_nic_that_its_plugin_leaves_to_ifupdown() {
+    const CONF: &str = "etc/NetworkManager/NetworkManager.conf";
+    const NETWORKING: &str = "networking.service";
+    const IFUP: (&str, &str) = ("usr/sbin/ifup", "!");
+    let spares = (CONF, "[main]\nplugins=ifupdown,keyfile\n\n[ifupdown]\nmanaged=false\n");
+    let manages = (CONF, "[main]\nplugins=ifupdown,keyfile\n[ifupdown]\nmanaged=true\n");
+    let eth0 = ("etc/network/interfaces", "auto eth0\niface eth0 inet static\n  address 192.0.2.1/24\n");
+    let other =
+        ("etc/NetworkManager/system-connections/x", "[connection]\ntype=ethernet\ninterface-name=eth1\n");
+    let lo = ("etc/network/interfaces", "auto lo\niface lo inet loopback\n");
+    let names = |files: &[(&str, &str)]| {
+        let files = [&[NM_PROGRAM, IFUP], files].concat();
+        claims(&[NM, NETWORKING], &files)
+            .into_iter()
+            .map(|(name, _, strength)| format!("{name} {strength:?}"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&[spares, eth0, PROFILE]), ["ifupdown Configures"]);
+    assert_eq!(names(&[spares, eth0]), ["ifupdown Configures"]);
+    assert_eq!(names(&[manages, eth0, PROFILE]), ["keyfile Configures", "ifupdown Configures"]);
+    assert_eq!(names(&[eth0, PROFILE]), ["keyfile Configures", "ifupdown Configures"]);
+    assert_eq!(names(&[spares, eth0, other]), ["keyfile Configures", "ifupdown Configures"]);
+    assert_eq!(names(&[spares, lo, PROFILE]), ["keyfile Configures", "ifupdown Enabled"]);
+}

@@ -105,6 +105,36 @@ fn words(output: &Output) -> String {
 }
 
 #[test]
+fn a_back_end_that_nothing_reads_is_refused_where_another_one_configures_the_nics() {
+    let guest = Guest::new();
+    for (path, text) in [
+        ("usr/sbin/ifup", ""),
+        ("etc/rc2.d/S01networking", ""),
+        ("etc/init.d/networking", "#!/bin/sh\n"),
+        ("etc/init/network-interface.conf", "start on net-device-added\n"),
+        ("etc/network/interfaces", "auto eth0\niface eth0 inet static\n  address 192.0.2.9/24\n"),
+    ] {
+        let path = guest.root().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for asked in ["wicked", "netplan", "networkd", "keyfile"] {
+        let refused = guest.run(asked, &["--yes"]);
+        assert_eq!(refused.status.code(), Some(3), "{asked}: {}", words(&refused));
+        let told = words(&refused).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            told.contains(&format!("nothing reads the files of {asked}: ifupdown is in charge")),
+            "{told}"
+        );
+        let forced = guest.run(asked, &["--dry-run", "--force"]);
+        assert_eq!(forced.status.code(), Some(1), "{asked}: {}", words(&forced));
+    }
+    let right = guest.run("ifupdown", &["--dry-run"]);
+    assert_eq!(right.status.code(), Some(1), "{}", words(&right));
+}
+
+#[test]
 fn a_disk_is_configured_once_and_undone_byte_for_byte() {
     for backend in BACKENDS {
         let name = backend.name();

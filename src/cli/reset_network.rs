@@ -14,7 +14,7 @@ use super::verification::Broken;
 use super::{Global, say};
 use crate::check::{self, Status};
 use crate::commands::network::{Proposal, Reached, ResetNetwork, verify};
-use crate::net::backend::BACKENDS;
+use crate::net::backend::{BACKENDS, Strength};
 use crate::net::host::{self, Giver, HostNetwork, HostNic};
 use crate::net::intent::Intent;
 use crate::net::live::Live;
@@ -66,7 +66,7 @@ pub struct ResetNetworkArgs {
     /// Take the change back after SECONDS unless it is kept; 0 never does
     #[arg(long, value_name = "SECONDS")]
     revert_after: Option<u64>,
-    /// Also under RackConnect v2 automation, or to a gateway that is silent
+    /// Also under RackConnect v2 automation, to a gateway that is silent, or for a back end that nothing reads
     #[arg(long)]
     force: bool,
     /// How far it may go.
@@ -84,6 +84,7 @@ impl ResetNetworkArgs {
         let journal = change::begin(global, &target, &self.consent)?;
         if !self.force {
             refuse_rackconnect(&target)?;
+            self.refuse_unread(&target)?;
         }
         let (network, hostname) = self.wanted(&target)?;
         let request = ResetNetwork { network, hostname, backend: self.backend.clone() };
@@ -113,6 +114,24 @@ impl ResetNetworkArgs {
             change::ask_to_keep(&target, &mut report)?;
         }
         say(global, &report)
+    }
+
+    /// Refuses a back end whose files nothing reads, where another one configures the NICs.
+    fn refuse_unread(&self, target: &Target) -> anyhow::Result<()> {
+        let asked = BACKENDS.iter().find(|backend| self.backend.as_deref() == Some(backend.name()));
+        let Some(asked) = asked else { return Ok(()) };
+        // a claim that cannot be judged, such as broken YAML's, says nothing against the asked one
+        let Ok([(first, claim), ..]) = target.in_charge() else { return Ok(()) };
+        if claim.strength != Strength::Configures || !matches!(asked.claim(target), Ok(None)) {
+            return Ok(());
+        }
+        let (asked, first) = (asked.name(), first.name());
+        let text = format!(
+            "nothing reads the files of {asked}: {first} is in charge ({}: {})",
+            claim.source, claim.text
+        );
+        let hint = format!("leave --backend out, or name {first}; --force writes for {asked} all the same");
+        Err(Trouble::new(text, hint, Exit::CannotJudge).into())
     }
 
     /// Returns what the NICs are to have, and the host name.

@@ -16,7 +16,7 @@ mod resolv;
 pub(crate) mod settings;
 mod wicked;
 
-pub(crate) use netplan::without_links as without_netplan;
+pub(crate) use netplan::{not_carried_out as netplan_not_carried_out, without_links as without_netplan};
 
 use std::net::IpAddr;
 

@@ -2,7 +2,8 @@
 //!
 //! Files are taken with what they source. An edit is made only of a line that stands alone, not of one that goes on
 //! in the next.
-//! Source: interfaces(5) of ifupdown and of ifupdown-ng.
+//! Source: interfaces(5) of ifupdown and of ifupdown-ng; ifupdown's `config.c` for what it refuses, and its `*.defn`
+//! (0.7 to 0.8.41) for the methods that there are.
 
 mod route_command;
 
@@ -159,6 +160,9 @@ fn misread(all: &Interfaces, reader: Reader) -> Judged {
     let mut faults = Vec::new();
     // addresses of an interface whose length stands in a line of its own
     let mut apart: BTreeMap<&str, Vec<(&Stanza, &Entry, &Entry)>> = BTreeMap::new();
+    if reader == Reader::Ifupdown {
+        faults.extend(all.stanzas.iter().filter_map(refused));
+    }
     for stanza in &all.stanzas {
         for line in stanza.options().iter().filter(|line| line.word(0) == "address") {
             if line.word(2) == "netmask" {
@@ -176,6 +180,49 @@ fn misread(all: &Interfaces, reader: Reader) -> Judged {
         faults.extend(several.map(|(name, addresses)| folded(name, &addresses)));
     }
     Judged { faults, otherwise: Finding::ok("every address and mask is read as it is meant") }
+}
+
+/// An `iface` line for which ifupdown refuses the whole file.
+fn refused(stanza: &Stanza) -> Option<Fault> {
+    const METHODS: [&str; 14] = [
+        "static", "manual", "dhcp", "bootp", "tunnel", "ppp", "wvdial", "ipv4ll", "loopback", "auto",
+        "v4tunnel", "6to4", "none", "dynamic",
+    ];
+    const FAMILIES: [&str; 9] = ["inet", "inet6", "ipx", "can", "link", "meta", "x25", "ax25", "tunnel"];
+    let Stanza { path, name, lines } = stanza;
+    let first = lines.first()?;
+    if first.words.iter().any(|word| word == "inherits") {
+        return None;
+    }
+    let what = match (first.word(2), first.word(3)) {
+        _ if name.is_empty() => "names no interface".to_owned(),
+        ("", _) => "has no address family (inet, inet6)".to_owned(),
+        (family, _) if !FAMILIES.contains(&family) => {
+            format!("has an address family that there is not: {family}")
+        }
+        (_, "") => "has no method (static, dhcp)".to_owned(),
+        ("inet" | "inet6", method) if !METHODS.contains(&method) => {
+            format!("has a method that there is not: {method}")
+        }
+        _ => return None,
+    };
+    let finding = Finding::fail(format!("ifupdown refuses the whole file: an iface line {what}"))
+        .because("ifup: couldn't read interfaces file; no interface comes up, not even the others")
+        .seen(format!("{path}:{}", first.number), first.words.join(" "))
+        .about(name);
+    let address = stanza.option("address").map(|line| line.word(1).split('/').next().unwrap_or_default());
+    let family = match address.and_then(|address| address.parse().ok()) {
+        Some(IpAddr::V4(_)) => "inet",
+        Some(IpAddr::V6(_)) => "inet6",
+        None => {
+            let finding = finding.mend("write: iface NAME inet static, or dhcp, manual, loopback");
+            return Some(Fault { finding, edits: Vec::new() });
+        }
+    };
+    let line = format!("iface {name} {family} static");
+    let edit =
+        first.raw.as_ref().filter(|_| !name.is_empty()).map(|_| Edit::line(path, first.number, line.clone()));
+    Some(Fault { finding: finding.mend(format!("write: {line}")), edits: edit.into_iter().collect() })
 }
 
 /// `address 2001:db8::1 netmask 64`, as agent 2.x writes the second IPv6 address.

@@ -165,7 +165,7 @@ fn owners<'c>(nic: &Nic, all: &'c Configuration, active: &[&str], switches: &Swi
     }
     let has_ifupdown = owners.iter().any(|owner| owner.program == "ifupdown");
     let is_spared = switches.is_unmanaged(nic)
-        || (has_ifupdown && switches.spares_ifupdown)
+        || (has_ifupdown && switches.manager.spares_ifupdown)
         || (switches.reads_ifcfg && switches.spared.contains(&nic.name));
     owners.retain(|owner| owner.program != "NetworkManager" || !is_spared);
     owners
@@ -309,7 +309,7 @@ fn idle_manager(
         entry.reader == "ifcfg" && entry.to.names.iter().all(|name| switches.spared.contains(name))
     };
     let owns_none = !nics.is_empty() && nics.iter().all(|entry| is_spared(&entry));
-    if !switches.manager_starts || switches.writes_no_dns || !owns_none {
+    if !switches.manager_starts || switches.manager.writes_no_dns || !owns_none {
         return Ok(None);
     }
     let text = root.text_opt("etc/resolv.conf")?.unwrap_or_default();

@@ -13,7 +13,7 @@ use super::{TEMPLATE, network_manager, owner};
 use crate::check::{Check, Finding};
 use crate::facts::init::Enabled;
 use crate::facts::os::Family;
-use crate::net::backend::{BACKENDS, Backend, Strength};
+use crate::net::backend::{BACKENDS, Backend, Strength, netplan_not_carried_out};
 use crate::net::configured::Scan;
 use crate::net::intent::{Intent, Nic};
 use crate::net::links::Kind;
@@ -148,6 +148,7 @@ fn is_read(target: &Target, backend: &str) -> Result<Option<&'static str>> {
             .any(|path| root.exists(path));
     Ok(match backend {
         "netplan" if !has_netplan => Some("netplan is not installed"),
+        "netplan" => netplan_not_carried_out(target)?,
         // netplan's generator has networkd started
         "networkd" if !has_netplan && !starts("systemd-networkd")? => {
             Some("systemd-networkd does not start at boot")

@@ -46,8 +46,7 @@ impl Backend for Ifupdown {
         };
         let texts = eni::texts(&mut Scan::of(root));
         let stanza = texts.iter().find_map(|(path, text)| {
-            let about_nic = |words: &[&str]| matches!(words, ["iface", name, ..] if !name.starts_with("lo"));
-            let number = pieces(text).iter().position(|piece| about_nic(&piece.words()))?;
+            let number = pieces(text).iter().position(|piece| about_nic(&piece.words()).is_some())?;
             Some((path.clone(), pieces(text)[number].words().join(" ")))
         });
         Ok(Some(match stanza {
@@ -154,6 +153,21 @@ impl Piece<'_> {
         }
         self.raw.iter().flat_map(|line| line.trim_end_matches('\\').split_whitespace()).collect()
     }
+}
+
+/// Returns the interface of an `iface` line, unless it is the loopback.
+fn about_nic<'t>(words: &[&'t str]) -> Option<&'t str> {
+    match words {
+        ["iface", name, ..] if !name.starts_with("lo") => Some(name),
+        _ => None,
+    }
+}
+
+/// Returns the interfaces that the files have stanzas for, the loopback left out.
+pub(super) fn interfaces(scan: &mut Scan) -> Vec<String> {
+    let texts = eni::texts(scan);
+    let pieces = texts.iter().flat_map(|(_, text)| pieces(text));
+    pieces.filter_map(|piece| about_nic(&piece.words()).map(str::to_owned)).collect()
 }
 
 /// Splits a file into logical lines: a backslash at the end goes on in the next one, but not in a comment.

@@ -5,6 +5,7 @@
 //! connections has to see one. Ours takes over what the best of them says besides the network: its UUID, how it knows
 //! its NIC, MTU and the like; NetworkManager then takes it for the same profile and applies it without taking the NIC
 //! down. Profiles for any NIC stay, and so does everything that is not Ethernet: VPN, bridges, bonds, their ports.
+//! What its plugin leaves to ifupdown is ifupdown's.
 //! Source: nm-settings-keyfile(5), nm-settings(5); NetworkManager drops what it cannot read without a word, so a
 //! rendered file is read back (`configured`) before it counts.
 
@@ -17,7 +18,9 @@ use uuid::Uuid;
 
 use super::super::configured::Scan;
 use super::super::intent::{Family, Intent, Nic, NicIntent, RouteIntent};
+use super::super::manager::Manager;
 use super::super::{Mac, assignments};
+use super::ifupdown::{self, Ifupdown};
 use super::{Backend, Claim, Strength, file_stem, netplan};
 use crate::exec::Cmd;
 use crate::facts::init::Enabled;
@@ -59,14 +62,24 @@ impl Backend for Keyfile {
         let Enabled::Yes(by) = service.enabled else { return Ok(None) };
         let mut scan = Scan::of(&target.root);
         // what is in /run was made there by another program
-        let of_nic = profiles(&mut scan).into_iter().find(|p| p.is_for_nic() && !p.path.starts_with("run/"));
-        Ok(Some(match of_nic {
+        let of_nic =
+            profiles(&mut scan).into_iter().filter(|p| p.is_for_nic() && !p.path.starts_with("run/"));
+        let spared = spared(target)?;
+        let present = if spared.is_empty() { Vec::new() } else { super::present(target)? };
+        let is_spared = |nic: &Nic| spared.contains(&nic.name);
+        let mut used = of_nic.filter(|profile| {
+            let is_for_other =
+                || present.iter().any(|nic| !is_spared(nic) && profile.fits(&nic.name, nic.mac));
+            spared.is_empty() || is_for_other() || (present.is_empty() && profile.is_for_other_than(&spared))
+        });
+        Ok(Some(match used.next() {
             Some(profile) => Claim {
                 source: profile.path,
                 text: "NetworkManager is enabled, and this profile is about a NIC".to_owned(),
                 strength: Strength::Configures,
             },
-            None if netplan::is_in_charge(&target.root)? => return Ok(None),
+            // what would be written for a NIC of ifupdown is not looked at
+            None if !spared.is_empty() || netplan::is_in_charge(&target.root)? => return Ok(None),
             None => Claim {
                 source: by,
                 text: "NetworkManager is enabled".to_owned(),
@@ -113,6 +126,17 @@ impl Backend for Keyfile {
         fitting.sort_by_key(|profile| std::cmp::Reverse(profile.priority()));
         Ok(fitting.first().map(|profile| profile.reading().nic(nic)))
     }
+}
+
+/// Returns the interfaces that NetworkManager leaves to ifupdown, where that configures them.
+fn spared(target: &Target) -> Result<Vec<String>> {
+    let mut scan = Scan::of(&target.root);
+    if !Manager::of(&mut scan).spares_ifupdown {
+        return Ok(Vec::new());
+    }
+    let of_ifupdown = Ifupdown.claim(target)?;
+    let configures = of_ifupdown.is_some_and(|claim| claim.strength == Strength::Configures);
+    Ok(if configures { ifupdown::interfaces(&mut scan) } else { Vec::new() })
 }
 
 /// Returns the programs by which NetworkManager takes over files: each NIC with the id or the UUID of the profile that

@@ -54,10 +54,9 @@ impl Backend for Netplan {
         let root = &target.root;
         let Some(generator) = generator(root)? else { return Ok(None) };
         let stanzas = Stanzas::of(root)?;
-        let Some(first) = stanzas.files.first() else { return Ok(None) };
-        if renderer_of(None, &stanzas, target)? == Renderer::Networkd
-            && is_masked_service(target, "systemd-networkd")?
-        {
+        // one that is empty, or that has nothing but comments, is no document
+        let Some(first) = netplan::files(&mut Scan::of(root)).into_iter().next() else { return Ok(None) };
+        if unrendered(&stanzas, target)?.is_some() {
             return Ok(None);
         }
         let with_nic = stanzas.files.iter().find(|file| !file.ethernets().is_empty());
@@ -68,7 +67,7 @@ impl Backend for Netplan {
                 strength: Strength::Configures,
             },
             None => Claim {
-                source: first.path.clone(),
+                source: first,
                 text: format!("{generator} reads this file at boot"),
                 strength: Strength::Enabled,
             },
@@ -260,9 +259,29 @@ fn renderer_of(nic: Option<&NicIntent>, stanzas: &Stanzas, target: &Target) -> R
     })
 }
 
-fn is_masked_service(target: &Target, name: &str) -> Result<bool> {
-    let service = target.services().named(&target.root, name)?;
-    Ok(service.is_some_and(|service| matches!(service.enabled, Enabled::Masked(_))))
+/// Returns why nothing carries out what netplan's files say; `None` where something does.
+///
+/// # Errors
+/// A file cannot be read, or is not YAML.
+pub(crate) fn not_carried_out(target: &Target) -> Result<Option<&'static str>> {
+    unrendered(&Stanzas::of(&target.root)?, target)
+}
+
+/// What netplan generates has networkd started, unless that is masked; it does not start NetworkManager.
+fn unrendered(stanzas: &Stanzas, target: &Target) -> Result<Option<&'static str>> {
+    let root = &target.root;
+    let is = |name, is: fn(&Enabled) -> bool| -> Result<bool> {
+        Ok(target.services().named(root, name)?.is_some_and(|service| is(&service.enabled)))
+    };
+    Ok(match renderer_of(None, stanzas, target)? {
+        Renderer::Networkd => is("systemd-networkd", |enabled| matches!(enabled, Enabled::Masked(_)))?
+            .then_some("netplan has systemd-networkd carry it out, which is masked"),
+        Renderer::NetworkManager if root.find_program("NetworkManager").is_none() => {
+            Some("netplan has NetworkManager carry it out, which is not installed")
+        }
+        Renderer::NetworkManager => (!is("NetworkManager", |enabled| matches!(enabled, Enabled::Yes(_)))?)
+            .then_some("netplan has NetworkManager carry it out, which does not start at boot"),
+    })
 }
 
 /// Returns the changes that take Ethernet links out of every file.

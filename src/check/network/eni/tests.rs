@@ -94,3 +94,33 @@ proptest! {
         let _ = misread(&all, Reader::Ng);
     }
 }
+
+#[test]
+fn an_iface_line_that_ifupdown_does_not_know_has_it_refuse_the_file() {
+    let address = "\taddress 192.0.2.1/24\n";
+    let rows = [
+        ("iface eth0 inet sttic", fail("eth0")),
+        ("iface eth0 inet Static", fail("eth0")),
+        ("iface eth0 inet", fail("eth0")),
+        ("iface eth0", fail("eth0")),
+        ("iface eth0 int static", fail("eth0")),
+        ("iface", fail("")),
+        ("iface eth0 inherits lo", ok()),
+        ("iface eth0 inet inherits lo", ok()),
+        ("iface eth0 inet static", ok()),
+        ("iface eth0 inet6 6to4", ok()),
+        ("iface eth0 can static", ok()),
+        ("iface eth0 link none", ok()),
+    ];
+    for (line, want) in rows {
+        let text = format!("{line}\n{address}");
+        assert_eq!(short(&LINES, &[IFUP, (MAIN, &text)]), want, "{line}");
+        assert_eq!(short(&LINES, &[IFUP, NG, (MAIN, &text)]), ok(), "{line}");
+    }
+    let after = format!("iface eth0 inet static\n{address}");
+    let before = format!("iface eth0 inet\n{address}");
+    assert_eq!(mended(&LINES, &[IFUP, (MAIN, &before)], &[MAIN]), [Some(after)]);
+    let six = "iface eth0 int6 static\n\taddress 2001:db8::1/64\n";
+    let after = "iface eth0 inet6 static\n\taddress 2001:db8::1/64\n";
+    assert_eq!(mended(&LINES, &[IFUP, (MAIN, six)], &[MAIN]), [Some(after.to_owned())]);
+}

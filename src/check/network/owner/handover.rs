@@ -6,19 +6,17 @@ use super::Nic;
 use crate::check::network::network_manager;
 use crate::glob;
 use crate::net::configured::Scan;
-use crate::net::{assignments, ifcfg, ini, netplan, yaml};
+use crate::net::manager::Manager;
+use crate::net::{assignments, ifcfg, netplan, yaml};
 use crate::target::Target;
 
 /// What says that NetworkManager leaves NICs alone, or that others do.
 #[derive(Debug, Default)]
 pub(super) struct Switches {
     pub(super) manager_starts: bool,
-    /// NetworkManager's plugin hands what `/etc/network/interfaces` names to ifupdown.
-    pub(super) spares_ifupdown: bool,
-    pub(super) unmanaged: Vec<String>,
+    pub(super) manager: Manager,
     /// netplan's files are for NetworkManager.
     pub(super) netplan_is_managers: bool,
-    pub(super) writes_no_dns: bool,
     /// `DEVICE` of the ifcfg files with `NM_CONTROLLED=no`.
     pub(super) spared: Vec<String>,
     pub(super) reads_ifcfg: bool,
@@ -31,30 +29,9 @@ impl Switches {
         let mut switches = Self {
             manager_starts: network_manager::starts(target)?,
             reads_ifcfg: ifcfg::has_plugin(root),
+            manager: Manager::of(&mut scan),
             ..Self::default()
         };
-        let mut files = scan.files("usr/lib/NetworkManager/conf.d", ".conf");
-        files.push("etc/NetworkManager/NetworkManager.conf".to_owned());
-        files.extend(scan.files("etc/NetworkManager/conf.d", ".conf"));
-        let (mut has_plugin, mut manages) = (false, false);
-        for path in files {
-            let settings = ini::parse(&scan.text(&path).unwrap_or_default());
-            for setting in &settings {
-                match (setting.section.as_str(), setting.key.as_str()) {
-                    ("main", "plugins") => {
-                        has_plugin = setting.value.split(',').any(|word| word.trim() == "ifupdown");
-                    }
-                    ("main", "dns") => switches.writes_no_dns = setting.value == "none",
-                    ("ifupdown", "managed") => manages = assignments::is_yes(&setting.value),
-                    ("keyfile", "unmanaged-devices") => {
-                        switches.unmanaged =
-                            setting.value.split([';', ',']).map(|word| word.trim().to_owned()).collect();
-                    }
-                    _ => {}
-                }
-            }
-        }
-        switches.spares_ifupdown = has_plugin && !manages;
         for path in netplan::files(&mut scan) {
             let text = scan.text(&path).unwrap_or_default();
             let document = yaml::parse(&text).ok().flatten();
@@ -74,7 +51,7 @@ impl Switches {
     }
 
     pub(super) fn is_unmanaged(&self, nic: &Nic) -> bool {
-        self.unmanaged.iter().any(|word| match word.split_once(':') {
+        self.manager.unmanaged.iter().any(|word| match word.split_once(':') {
             None => word == "*" || nic.mac.is_some_and(|mac| word.parse() == Ok(mac)),
             Some(("interface-name", pattern)) => glob::matches(pattern.trim_start_matches('='), &nic.name),
             Some(("type", kind)) => kind == "ethernet",

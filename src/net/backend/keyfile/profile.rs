@@ -66,6 +66,12 @@ impl Profile {
             && self.mac().is_none_or(|of| of == mac)
     }
 
+    /// Whether it names a NIC that is none of these.
+    pub(super) fn is_for_other_than(&self, names: &[String]) -> bool {
+        let name = self.value("connection", "interface-name");
+        !name.is_empty() && !names.iter().any(|known| known == name)
+    }
+
     /// Whether it names this NIC, by its name or its MAC.
     pub(super) fn is_made_for(&self, name: &str, mac: Mac) -> bool {
         self.value("connection", "interface-name") == name || self.mac() == Some(mac)
