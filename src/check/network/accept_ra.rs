@@ -4,8 +4,9 @@
 //! network's program to take what routers advertise as well: a second address, from which the server then speaks, and
 //! a second default route. Where the running kernel shows that no address came that way there is nothing to say; a
 //! disk shows only that nothing keeps them off. An interface without a static default route needs the advertisement.
-//! Source: interfaces(5), systemd.network(5), netplan's reference, initscripts' sysconfig.txt (`IPV6_AUTOCONF`),
-//! `/proc/net/if_inet6` of the kernel's `net/ipv6/addrconf.c`.
+//! Source: interfaces(5), ifupdown's `inet6.defn` (since 0.7 `gateway (if_set 0) =accept_ra?`), systemd.network(5),
+//! netplan's reference, initscripts' sysconfig.txt (`IPV6_AUTOCONF`), `/proc/net/if_inet6` of the kernel's
+//! `net/ipv6/addrconf.c`.
 
 use anyhow::Result;
 
@@ -49,7 +50,7 @@ fn accepted(target: &Target) -> Result<Judged> {
     of_netplan(&mut scan, &mut open);
     of_networkd(&mut scan, &mut open);
     of_scripts(&mut scan, &mut open);
-    of_ifupdown(&mut scan, &mut open);
+    of_ifupdown(&mut scan, advertised.as_deref(), &mut open);
     scan.complete()?;
     let faults = open.into_iter().filter_map(|open| fault(open, advertised.as_deref())).collect();
     Ok(Judged { faults, otherwise })
@@ -267,7 +268,7 @@ fn of_scripts(scan: &mut Scan, open: &mut Vec<Open>) {
     }
 }
 
-fn of_ifupdown(scan: &mut Scan, open: &mut Vec<Open>) {
+fn of_ifupdown(scan: &mut Scan, advertised: Option<&[Advertised]>, open: &mut Vec<Open>) {
     if scan.root.find_program("ifup").is_none() || scan.root.find_program("ifparse").is_some() {
         return;
     }
@@ -290,6 +291,10 @@ fn of_ifupdown(scan: &mut Scan, open: &mut Vec<Open>) {
                 continue;
             }
             let said = option("accept_ra");
+            // with a gateway it is 0 unless the stanza says otherwise; what the kernel shows came by another way
+            if said.is_none() && advertised.is_none() {
+                continue;
+            }
             if said.is_some_and(|(_, value)| value.is_some_and(|value| value == "0")) {
                 continue;
             }

@@ -47,7 +47,7 @@ const ROWS: [((&str, &str), &str, &str, &str); 4] = [
     (
         IFUP,
         MAIN,
-        "iface eth0 inet6 static\n\taddress 2001:db8::1/64\n\tgateway fe80::def\n",
+        "iface eth0 inet6 static\n\taccept_ra 2\n\taddress 2001:db8::1/64\n\tgateway fe80::def\n",
         "iface eth0 inet6 static\n\taccept_ra 0\n\taddress 2001:db8::1/64\n\tgateway fe80::def\n",
     ),
 ];
