@@ -131,12 +131,14 @@ impl Backend for Keyfile {
 /// Returns the interfaces that NetworkManager leaves to ifupdown, where that configures them.
 fn spared(target: &Target) -> Result<Vec<String>> {
     let mut scan = Scan::of(&target.root);
-    if !Manager::of(&mut scan).spares_ifupdown {
+    let manager = Manager::of(&mut scan);
+    scan.complete()?;
+    if !manager.spares_ifupdown {
         return Ok(Vec::new());
     }
     let of_ifupdown = Ifupdown.claim(target)?;
     let configures = of_ifupdown.is_some_and(|claim| claim.strength == Strength::Configures);
-    Ok(if configures { ifupdown::interfaces(&mut scan) } else { Vec::new() })
+    Ok(if configures { ifupdown::interfaces(&mut Scan::of(&target.root)) } else { Vec::new() })
 }
 
 /// Returns the programs by which NetworkManager takes over files: each NIC with the id or the UUID of the profile that
