@@ -121,7 +121,7 @@ const WELL: [(&str, &str, &str); 26] = [
     ("golden-image", ".cfg", "cloud-init takes regular files alone"),
     ("golden-image", "75-persistent-net-generator.rules", "udev reads no loop of links"),
     ("golden-image", "-nova-agent.service", "agent-enabled says it of the unit"),
-    ("agent-interpreter", "bin/python3.13", "a shell passes over directories"),
+    ("agent-interpreter", "bin/python3.13 bin/python3.x", "a shell passes over directories"),
     ("config-lost leftover-backups", "", "a directory or a loop of links is no backup"),
     ("unexpected-interfaces", "client.conf sbin/openvpn", "OpenVPN does not start with it"),
     ("unexpected-interfaces", "bonding_masters", "a file of the kernel's"),
